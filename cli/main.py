@@ -1,0 +1,49 @@
+"""The command `odpiece`: a group of thin commands, and errors as one line with an exit code."""
+
+import sys
+from importlib import metadata
+
+import click
+
+from odpiece.cli.decode import decode
+from odpiece.cli.encode import encode
+from odpiece.cli.info import info
+from odpiece.cli.train import train
+from odpiece.formats.errors import OdpieceError
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="odpiece", message=f"odpiece {metadata.version('odpiece')}")
+def cli():
+    """Learned image compression for very small files.
+
+    \b
+    odpiece encode photo.png -q 64    writes photo.odp
+    odpiece decode photo.odp          writes photo.png
+    """
+
+
+for _command in (encode, decode, info, train):
+    cli.add_command(_command)
+
+
+def main(arguments=None):
+    """Run the command line and exit; `arguments` are sys.argv's by default."""
+    try:
+        cli.main(arguments, prog_name="odpiece", standalone_mode=False)
+    except OdpieceError as error:
+        _fail(str(error), error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except MemoryError:
+        _fail("out of memory: the picture is too large for this machine", OdpieceError.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", INTERRUPTED)
+
+
+def _fail(message, code):
+    click.echo(f"odpiece: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,57 @@
+"""Options that several commands share, and the messages they govern."""
+
+import time
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+
+import click
+
+from odpiece.formats.files import STANDARD
+
+
+@dataclass(frozen=True)
+class Console:
+    """Messages on standard error: warnings and the result unless quiet, details if verbose."""
+
+    quiet: bool
+    verbose: bool
+    started: float
+
+    def warn(self, message):
+        if not self.quiet:
+            click.echo(f"warning: {message}", err=True)
+
+    def result(self, message):
+        if not self.quiet:
+            click.echo(message, err=True)
+
+    def detail(self, message):
+        """`message` with the seconds since the command started."""
+        if self.verbose and not self.quiet:
+            click.echo(f"[{time.perf_counter() - self.started:6.2f} s] {message}", err=True)
+
+
+def output_options(function):
+    """--force, --quiet and --verbose; the command gets `force` and a Console as `console`."""
+
+    @click.option("-f", "--force", is_flag=True, help="Replace an existing output.")
+    @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+    @click.option("-v", "--verbose", is_flag=True, help="Say what is done and how long it takes.")
+    @wraps(function)
+    def command(*args, quiet, verbose, **kwargs):
+        return function(*args, console=Console(quiet, verbose, time.perf_counter()), **kwargs)
+
+    return command
+
+
+def output_path(source, output, suffix):
+    """Where a result goes: `output` if given, standard output for input "-", else beside the input."""
+    if output:
+        return output
+    return STANDARD if source == STANDARD else str(Path(source).with_suffix(suffix))
+
+
+def shown(path):
+    """A path for messages."""
+    return "standard output" if path == STANDARD else path

@@ -1,0 +1,72 @@
+"""odpiece train: the networks and the tables that ship (needs the extra odpiece[torch])."""
+
+from pathlib import Path
+
+import click
+
+from odpiece.formats.errors import MissingExtraError, OptionError
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+OUT = click.Path(file_okay=False, path_type=Path)
+
+
+@click.group()
+def train():
+    """Train the models (needs odpiece[torch])."""
+
+
+@train.command()
+@click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
+@click.option("--val", type=FOLDER, required=True, help="Folder of validation pictures, never trained on.")
+@click.option("--out", type=OUT, required=True, help="Folder for checkpoints and the log.")
+@click.option("--minutes", type=float, required=True, help="Length of the run; resumed parts count together.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
+@click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+@click.option("--threads", type=click.IntRange(0), default=0, help="Cores to use, 0 for all.")
+def tokenizer(data, val, out, minutes, resume, cache, threads):
+    """Train the tokenizer and, jointly, a float prior."""
+    _require_torch()
+
+    from odpiece.models.training.loop import TrainOptions, train_tokenizer
+
+    try:
+        options = TrainOptions(data, val, out, minutes, resume, cache, threads=threads)
+    except ValueError as error:
+        raise OptionError(str(error)) from None
+    for row in train_tokenizer(options):
+        click.echo(f"q {row['q']:>4}  {row['psnr']:.2f} dB  {row['bpp']:.4f} bits a pixel")
+
+
+@train.command()
+@click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True,
+              help="Checkpoint of `train tokenizer`, e.g. best.pt.")
+@click.option("--data", type=FOLDER, required=True, help="Folder of training pictures, for the static histograms.")
+@click.option("--name", required=True, help="Name of the model.")
+@click.option("--out", type=OUT, required=True, help="Folder for the weights file, the graphs and the index.")
+@click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+@click.option("--crops", type=click.IntRange(1), default=2000, show_default=True, help="Crops to count symbols on.")
+def export(checkpoint, data, name, out, cache, crops):
+    """Write a checkpoint's weights, with static histograms, as an installable model."""
+    _require_torch()
+
+    from odpiece.codec.histograms import fit_tables
+    from odpiece.models.library import Model
+    from odpiece.models.training.data import PictureCache, random_crops
+    from odpiece.models.training.export import folded_tensors, write_model
+    from odpiece.models.training.loop import load_averaged
+
+    network, _ = load_averaged(checkpoint)
+    tensors = folded_tensors(network)
+    digest = write_model(out, name, network.arch, tensors)
+    transform = Model(name, out / f"{name}.safetensors", digest).transform
+    tables = fit_tables(transform, random_crops(PictureCache(data, cache), crops, rng=1))
+    tensors |= {f"static.{key}": table for key, table in tables.items()}
+    click.echo(f"{name}: SHA-256 {write_model(out, name, network.arch, tensors)}")
+
+
+def _require_torch():
+    try:
+        import onnx  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(f"training needs {error.name}: pip install 'odpiece[torch]'") from None

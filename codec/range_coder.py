@@ -1,0 +1,95 @@
+"""Arithmetic coding by constriction: symbols under integer tables, and plain bits.
+
+A table is uint32 (rows, symbols), each row summing to exactly 2**24 - symbols, so that constriction's
+cumulative frequencies are integers and the same everywhere. `Writer` and `Reader` have the same two
+methods; a Reader ignores the values it is given and returns the decoded ones, so one walk serves both.
+"""
+
+import constriction
+import numpy as np
+
+from odpiece.formats.errors import DamagedError
+
+Categorical = constriction.stream.model.Categorical
+Uniform = constriction.stream.model.Uniform
+
+PRECISION = 1 << 24
+WORD_BITS = 32
+STATE_WORDS = 2  # the size of the coder's state
+
+
+def row_total(symbols):
+    """What each row of a table of this many symbols must sum to."""
+    return PRECISION - symbols
+
+
+def bits(table):
+    """float64 like `table`: the ideal code length of each symbol, -log2 of its probability."""
+    return -np.log2((table + 1.0) / PRECISION)
+
+
+class _Channel:
+    """Both directions; subclasses code an int32 array under one constriction model."""
+
+    def symbols(self, table, rows, symbols):
+        """Code int32 (n,) `symbols`, each under the table row `rows` (int, (n,)) names; gives the symbols."""
+        out = np.empty(len(rows), dtype=np.int32)
+        order = np.argsort(rows, kind="stable")
+        starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
+        for members in np.split(order, starts[1:]) if len(order) else ():
+            model = Categorical(table[rows[members[0]]].astype(np.float64), perfect=False)
+            out[members] = self._code(model, None if symbols is None else symbols[members], len(members))
+        return out
+
+    def uniform(self, size, values, count):
+        """Code int32 (count,) `values` in 0..size - 1, all equally likely; gives the values."""
+        if size == 1 or count == 0:
+            return np.zeros(count, dtype=np.int32)
+        return self._code(Uniform(size), values, count)
+
+
+class Writer(_Channel):
+    """Collects a payload."""
+
+    def __init__(self):
+        self._encoder = constriction.stream.queue.RangeEncoder()
+
+    def _code(self, model, symbols, count):
+        symbols = np.ascontiguousarray(symbols, dtype=np.int32)
+        self._encoder.encode(symbols, model)
+        return symbols
+
+    def to_bytes(self):
+        """The shortest payload that, followed by zeros, decodes to what was written.
+
+        Any number in [lower, lower + width) ends the stream, where the interval is the encoder's state
+        after the words that are settled: this takes the one with the most trailing zero bytes.
+        """
+        settled, (low_bits, width) = self._encoder.pos()
+        words = np.zeros(settled + STATE_WORDS, dtype=">u4")
+        sealed = self._encoder.get_compressed()
+        words[: len(sealed)] = sealed
+        number = int.from_bytes(words.tobytes(), "big")
+        lower = number - (number - low_bits) % (1 << WORD_BITS * STATE_WORDS)
+        drop = 0
+        while drop < 8 * STATE_WORDS and _round_up(lower, 8 * (drop + 1)) < lower + width:
+            drop += 1
+        return _round_up(lower, 8 * drop).to_bytes(words.nbytes, "big").rstrip(b"\0")
+
+
+def _round_up(number, bits):
+    return -(-number >> bits) << bits
+
+
+class Reader(_Channel):
+    """Decodes a payload; raises DamagedError for one that cannot have been written."""
+
+    def __init__(self, payload):
+        padded = payload + bytes(-len(payload) % 4 + 4 * STATE_WORDS)
+        self._decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(padded, dtype=">u4").astype(np.uint32))
+
+    def _code(self, model, symbols, count):
+        try:
+            return self._decoder.decode(model, count)
+        except AssertionError:
+            raise DamagedError("the file is cut or damaged") from None

@@ -1,0 +1,74 @@
+"""The tokens of a picture: what a payload codes, a checksum covers and a decoder needs."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from odpiece.models.interface import BANDS, TOKENS
+
+MAX_LATENT = 32767  # largest magnitude that is coded
+
+# Lengths that pieces may keep: the ends of all groups, coarse to fine. A length is also at most q.
+LENGTHS = np.concatenate([[0]] + [b.first_token + b.side**2 * np.cumsum(b.groups) for b in BANDS])
+
+
+def full_length_index(q):
+    """Index into LENGTHS of the shortest length that holds q tokens."""
+    return int(np.searchsorted(LENGTHS, q))
+
+
+def kept_mask(band, lengths):
+    """bool (latents, rows * side, columns * side): whether each latent's token is below its piece's length.
+
+    `lengths` is int (rows, columns), the tokens kept of each piece.
+    """
+    kept = band.token_index[:, None, :, None, :] < np.asarray(lengths)[:, None, :, None]
+    latents, rows, side, columns, _ = kept.shape
+    return kept.reshape(latents, rows * side, columns * side)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Quantized latents and lengths of a picture of rows x columns pieces.
+
+    `lengths` is int32 (rows, columns), 0..1024. `bands` holds one int32 array (latents, rows * side,
+    columns * side) a band, zero where a token is beyond its piece's length.
+    """
+
+    lengths: np.ndarray
+    bands: tuple[np.ndarray, ...]
+
+    def to_bytes(self):
+        """The token bytes that checksums and golden files are made of, see formats/container.py."""
+        return self.lengths.astype("<u2").tobytes() + b"".join(z.astype("<i2").tobytes() for z in self.bands)
+
+    @property
+    def sha256(self):
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    @property
+    def count(self):
+        """Tokens kept in all pieces together."""
+        return int(self.lengths.sum())
+
+    def first(self, count):
+        """These tokens without those from number `count` (0..1024) on in every piece."""
+        return shorten(self.bands, np.minimum(self.lengths, count))
+
+
+def shorten(bands, lengths):
+    """Tokens of `bands` with everything beyond `lengths` set to zero."""
+    return Tokens(lengths.astype(np.int32), tuple(z * kept_mask(b, lengths) for z, b in zip(bands, BANDS)))
+
+
+def trim(bands, q):
+    """Tokens of at most `q` a piece, each piece's length cut to the shortest of LENGTHS that loses nothing."""
+    rows, columns = bands[0].shape[1:]
+    last = np.zeros((rows, columns), dtype=np.int64)
+    for band, z in zip(BANDS, bands):
+        blocks = z.reshape(band.latents, rows, band.side, columns, band.side)
+        used = np.where(blocks != 0, band.token_index[:, None, :, None, :] + 1, 0)
+        used[used > q] = 0
+        last = np.maximum(last, used.max(axis=(0, 2, 4)))
+    return shorten(bands, np.minimum(LENGTHS[np.searchsorted(LENGTHS, last)], min(q, TOKENS)))

@@ -1,0 +1,73 @@
+"""Reading whole inputs and writing whole outputs; "-" stands for standard input and output."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from odpiece.formats.errors import ImageError, OutputError, OutputExistsError
+
+STANDARD = "-"
+
+
+def read_bytes(path):
+    """All bytes of the file `path`, or of standard input for "-". Raises ImageError."""
+    if str(path) == STANDARD:
+        return sys.stdin.buffer.read()
+    try:
+        return Path(path).read_bytes()
+    except IsADirectoryError:
+        raise ImageError(f"{path} is a folder, give a file") from None
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def check_output(path, force):
+    """Raise OutputExistsError if `path` exists and `force` is false, OutputError if it is a folder."""
+    if str(path) == STANDARD:
+        return
+    if Path(path).is_dir():
+        raise OutputError(f"{path} is a folder, give a file name")
+    if os.path.lexists(path) and not force:
+        raise OutputExistsError(f"{path} exists, use --force to replace it")
+
+
+def write_bytes(path, data, force=False):
+    """Write `data` to the file `path`, whole or not at all, or to standard output for "-".
+
+    The bytes go to a temporary name in the same folder, which is then renamed. Raises OutputError, or
+    OutputExistsError where the name is taken and `force` is false.
+    """
+    check_output(path, force)
+    try:
+        if str(path) == STANDARD:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        else:
+            _write_and_rename(Path(path), data, force)
+    except FileExistsError:
+        raise OutputExistsError(f"{path} exists, use --force to replace it") from None
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _write_and_rename(path, data, force):
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".partial", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())
+        if force:
+            os.replace(temporary, path)
+        else:
+            os.link(temporary, path)  # unlike rename, fails if the name was taken meanwhile
+            os.unlink(temporary)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,105 @@
+"""The autoregressive prior over quantized latents, in float: it gives the rate term of the training loss.
+
+Bands are coded coarse to fine, each band in groups of ranks. The distribution of a latent sees all
+coarser bands and, of its own band, the earlier groups of its block and of the eight neighbours. All
+groups are computed at once by masked convolutions: hidden units belong to a group and see only what
+is coded before it.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from odpiece.models.interface import BANDS, Q_OCTAVES
+
+CONTEXT = 64  # channels of what a band hands to the next finer one
+CONTEXT_HIDDEN = 256
+GROUP_WIDTH = (64, 64, 48)  # hidden units a group, by band
+
+
+def squash(latents):
+    """Compress integers of any size to a few units: sign(k) * log(1 + |k|)."""
+    return latents.sign() * latents.abs().log1p()
+
+
+class Masked(nn.Conv2d):
+    """A convolution whose weight is multiplied by a fixed mask (outputs, inputs)."""
+
+    def __init__(self, mask, kernel):
+        super().__init__(mask.shape[1], mask.shape[0], kernel, padding=kernel // 2)
+        self.register_buffer("mask", mask.float()[:, :, None, None], persistent=False)
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight * self.mask, self.bias, padding=self.padding)
+
+
+class BandPrior(nn.Module):
+    """Mean and log scale of every latent of one band."""
+
+    def __init__(self, band, width, context):
+        super().__init__()
+        latent = torch.as_tensor(band.group_of_latent)
+        hidden = torch.arange(len(band.groups)).repeat_interleave(width)
+        self.own = Masked(hidden[:, None] > latent, 3)
+        self.context = nn.Conv2d(context, len(hidden), 1, bias=False) if context else None
+        self.condition = nn.Parameter(torch.zeros(Q_OCTAVES, len(hidden)))
+        self.mix = Masked(hidden[:, None] >= hidden, 1)
+        self.mean = Masked(latent[:, None] >= hidden, 1)
+        self.log_scale = Masked(latent[:, None] >= hidden, 1)
+        self.base_log_scale = nn.Parameter(torch.zeros(Q_OCTAVES, band.latents))
+        for head in (self.mean, self.log_scale):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, latents, context, octaves):
+        """Squashed latents (B, C, h, w), context (B, CONTEXT, h, w) or None, octave weights (B, 11)."""
+        h = self.own(latents) + (octaves @ self.condition)[:, :, None, None]
+        if context is not None:
+            h = h + self.context(context)
+        h = F.relu(h)
+        h = h + F.relu(self.mix(h))
+        base = (octaves @ self.base_log_scale)[:, :, None, None]
+        return self.mean(h).float(), self.log_scale(h).float() + base
+
+
+class Refine(nn.Sequential):
+    """What is known of a band, carried to the grid of the next finer one: (B, C, h, w) to (B, CONTEXT, 2h, 2w)."""
+
+    def __init__(self, inputs):
+        super().__init__(
+            nn.Conv2d(inputs, CONTEXT_HIDDEN, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(CONTEXT_HIDDEN, 4 * CONTEXT, 1), nn.PixelShuffle(2))
+
+
+def logistic_bits(latents, mean, log_scale):
+    """-log2 P(latent) under a logistic distribution integrated over [latent - 1/2, latent + 1/2]."""
+    distance, inverse = (latents - mean).abs(), torch.exp(-log_scale)
+    p = torch.sigmoid((0.5 - distance) * inverse) - torch.sigmoid((-0.5 - distance) * inverse)
+    return -torch.log2(p.clamp_min(0.0) + 1e-8)
+
+
+class Prior(nn.Module):
+    """Bits of all latents of a picture."""
+
+    def __init__(self):
+        super().__init__()
+        context = (0, CONTEXT, CONTEXT)
+        self.bands = nn.ModuleList(map(BandPrior, BANDS, GROUP_WIDTH, context))
+        self.refine = nn.ModuleList([Refine(BANDS[0].latents), Refine(BANDS[1].latents + CONTEXT)])
+
+    @torch.no_grad()
+    def initialise(self, spread, steps):
+        """Start from independent latents: `spread` root mean squares a band, `steps` (11,) at the octaves."""
+        for band, rms in zip(self.bands, spread):
+            band.base_log_scale.copy_(torch.log(0.55 * rms / steps[:, None] + 0.08))
+
+    def forward(self, latents, kept, octaves):
+        """Bits a latent, a tuple like `latents`: integer-valued floats (B, C, h, w), zero where `kept` is 0."""
+        bits, context = [], None
+        for i, (z, k) in enumerate(zip(latents, kept)):
+            seen = squash(z)
+            mean, log_scale = self.bands[i](seen, context, octaves)
+            bits.append(logistic_bits(z, mean, log_scale.clamp(-4.0, 6.0)) * k)
+            if i < len(self.refine):
+                context = self.refine[i](seen if context is None else torch.cat([seen, context], 1))
+        return tuple(bits)

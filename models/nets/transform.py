@@ -1,0 +1,162 @@
+"""The tokenizer's networks: a learned, critically sampled band transform and its synthesis.
+
+Both are linear maps between resolutions (initialised as a hierarchical PCA, see training/pca.py) with
+residual branches that start at zero, so an untrained network is an orthonormal transform codec.
+
+    analysis   pixels -> 1/8 -> 1/16 -> (180 latents of band 2, 12 channels go on)
+                      -> 1/32 -> (36 latents of band 1, 12 channels go on) -> 1/64 -> 48 latents of band 0
+    synthesis  the mirror image, each residual branch told the quality q
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from odpiece.models.interface import BANDS, Q_OCTAVES
+
+PASSED_ON = 12  # channels of a band's grid that go on to the next coarser band
+PATCH = 8  # pixels along the side of the finest patch
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of the networks; stored in the weights file's metadata."""
+
+    fine: int = 96  # channels at 1/8
+    fine_hidden: int = 96
+    analysis_fine_blocks: int = 1
+    synthesis_fine_blocks: int = 2
+    middle_hidden: int = 256  # hidden channels at 1/16
+    analysis_middle_blocks: int = 2
+    synthesis_middle_blocks: int = 4
+    coarse_hidden: int = 256  # hidden channels at 1/32 and 1/64
+    analysis_coarse_blocks: int = 1
+    synthesis_coarse_blocks: int = 3
+
+    @property
+    def middle(self):
+        """Channels at 1/16: as many as the latents of a 16x16 block in all bands together."""
+        return BANDS[2].latents + PASSED_ON
+
+    def to_dict(self):
+        return asdict(self)
+
+
+class Linear(nn.Conv2d):
+    """A linear map of each `patch` x `patch` square to one vector, without bias.
+
+    Kept in float32 under autocast, so that the residual stream stays exact.
+    """
+
+    def __init__(self, inputs, outputs, patch=1):
+        super().__init__(inputs, outputs, patch, stride=patch, bias=False)
+
+    def forward(self, x):
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
+class Residual(nn.Module):
+    """x + scale * conv(silu(conv(x / scale) + condition(q))), (B, channels, h, w) to the same shape.
+
+    `scale` (channels,) is the spread of each channel; it keeps the branch's inputs near unit size. It
+    is ones in shipped weights, where `fold` has moved it into the convolutions.
+    """
+
+    def __init__(self, channels, hidden, conditioned=False):
+        super().__init__()
+        self.expand = nn.Conv2d(channels, hidden, 3, padding=1)
+        self.reduce = nn.Conv2d(hidden, channels, 3, padding=1)
+        nn.init.zeros_(self.reduce.weight)
+        nn.init.zeros_(self.reduce.bias)
+        self.condition = nn.Parameter(torch.zeros(Q_OCTAVES, hidden)) if conditioned else None
+        self.register_buffer("scale", torch.ones(channels))
+
+    def forward(self, x, octaves=None):
+        scale = self.scale[:, None, None]
+        h = self.expand(x / scale)
+        if self.condition is not None:
+            h = h + (octaves @ self.condition)[:, :, None, None]
+        return x + scale * self.reduce(F.silu(h))
+
+    @torch.no_grad()
+    def fold(self):
+        """Move `scale` into the convolutions, leaving the function unchanged."""
+        self.expand.weight /= self.scale[:, None, None]
+        self.reduce.weight *= self.scale[:, None, None, None]
+        self.reduce.bias *= self.scale
+        self.scale.fill_(1.0)
+
+
+def _residuals(count, channels, hidden, conditioned=False):
+    return nn.ModuleList(Residual(channels, hidden, conditioned) for _ in range(count))
+
+
+class Analysis(nn.Module):
+    """float (B, 3, H, W) in [-1, 1], H and W multiples of 64, to a tuple of latents (B, C, H/block, W/block)."""
+
+    def __init__(self, arch):
+        super().__init__()
+        a, join = arch, 4 * PASSED_ON
+        self.patch = Linear(3, a.fine, PATCH)
+        self.fine = _residuals(a.analysis_fine_blocks, a.fine, a.fine_hidden)
+        self.merge16 = Linear(a.fine, a.middle, 2)
+        self.middle = _residuals(a.analysis_middle_blocks, a.middle, a.middle_hidden)
+        self.merge32 = Linear(PASSED_ON, join, 2)
+        self.coarse32 = _residuals(a.analysis_coarse_blocks, join, a.coarse_hidden)
+        self.merge64 = Linear(PASSED_ON, join, 2)
+        self.coarse64 = _residuals(a.analysis_coarse_blocks, join, a.coarse_hidden)
+
+    def forward(self, x):
+        x = self.patch(x)
+        x = _run(self.fine, x)
+        x = _run(self.middle, self.merge16(x))
+        x, band2 = x[:, :PASSED_ON], x[:, PASSED_ON:]
+        x = _run(self.coarse32, self.merge32(x))
+        x, band1 = x[:, :PASSED_ON], x[:, PASSED_ON:]
+        band0 = _run(self.coarse64, self.merge64(x))
+        return band0, band1, band2
+
+
+class Synthesis(nn.Module):
+    """Latents as `Analysis` gives them and octave weights (B, 11) to float (B, 3, H, W), about [-1, 1]."""
+
+    def __init__(self, arch):
+        super().__init__()
+        a, join = arch, 4 * PASSED_ON
+        self.coarse64 = _residuals(a.synthesis_coarse_blocks, join, a.coarse_hidden, True)
+        self.split64 = Linear(join, join)
+        self.coarse32 = _residuals(a.synthesis_coarse_blocks, join, a.coarse_hidden, True)
+        self.split32 = Linear(join, join)
+        self.middle = _residuals(a.synthesis_middle_blocks, a.middle, a.middle_hidden, True)
+        self.split16 = Linear(a.middle, 4 * a.fine)
+        self.fine = _residuals(a.synthesis_fine_blocks, a.fine, a.fine_hidden, True)
+        self.patch = nn.Conv2d(a.fine, 3 * PATCH**2, 3, padding=1)
+
+    def forward(self, latents, octaves):
+        band0, band1, band2 = latents
+        x = _run(self.coarse64, band0, octaves)
+        x = torch.cat([F.pixel_shuffle(self.split64(x), 2), band1], 1)
+        x = _run(self.coarse32, x, octaves)
+        x = torch.cat([F.pixel_shuffle(self.split32(x), 2), band2], 1)
+        x = _run(self.middle, x, octaves)
+        x = _run(self.fine, F.pixel_shuffle(self.split16(x), 2), octaves)
+        return F.pixel_shuffle(self.patch(x), PATCH)
+
+
+def _run(blocks, x, octaves=None):
+    for block in blocks:
+        x = block(x, octaves)
+    return x
+
+
+class Tokenizer(nn.Module):
+    """Analysis and synthesis of one architecture."""
+
+    def __init__(self, arch):
+        super().__init__()
+        self.arch = arch
+        self.analysis = Analysis(arch)
+        self.synthesis = Synthesis(arch)

@@ -1,0 +1,138 @@
+"""Training pictures: decoded once into an array cache, then cropped at random.
+
+The cache is two files, outside the picture folder: `pixels.u8` (every picture's RGB bytes, one after
+the other) and `index.json` (name, source, height, width, offset of each). A folder `train/` may have
+an index `train.tsv` beside it (columns file, source, ...); it gives each picture's source, by which
+sampling is weighted.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import queue
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+CROP = 256
+MAX_SHRINK = 2.5  # largest factor by which a crop is scaled down
+
+# Sources with one kind of subject, or with screens and documents, are drawn less often per picture.
+SOURCE_WEIGHT = {
+    "catsdogs": 0.35,
+    "clothing": 0.3,
+    "clothing_rest": 0.3,
+    "cars_rgb": 0.4,
+    "flower_photos": 0.6,
+    "illustration": 0.3,
+}
+PICTURE_SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".ppm", ".tif", ".tiff", ".bmp"}
+
+
+def list_pictures(folder):
+    """Sorted paths of the picture files directly in `folder`."""
+    return sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def load_rgb(path):
+    """uint8 (H, W, 3) sRGB pixels of a picture file."""
+    with Image.open(path) as im:
+        return np.asarray(im.convert("RGB"))
+
+
+def default_cache_root():
+    """Folder for array caches: $XDG_CACHE_HOME/odpiece or ~/.cache/odpiece."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "odpiece"
+
+
+def _sources(folder):
+    """{file name: source} from the index beside `folder`, empty where there is none."""
+    index = Path(folder).resolve().with_suffix(".tsv")
+    if not index.is_file():
+        return {}
+    with open(index, newline="") as f:
+        return {row["file"]: row.get("source", "") for row in csv.DictReader(f, delimiter="\t")}
+
+
+def _build_cache(paths, cache, sources):
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = cache / "pixels.u8.partial"
+    entries, offset = [], 0
+    with open(partial, "wb") as out, ThreadPoolExecutor(2) as pool:
+        for path, rgb in tqdm(zip(paths, pool.map(load_rgb, paths)), total=len(paths), desc="decode"):
+            h, w, _ = rgb.shape
+            entries.append({"file": path.name, "source": sources.get(path.name, ""),
+                            "height": h, "width": w, "offset": offset})
+            out.write(rgb.tobytes())
+            offset += rgb.size
+    partial.rename(cache / "pixels.u8")
+    (cache / "index.json").write_text(json.dumps(entries))
+
+
+class PictureCache:
+    """Decoded pictures of a folder in one memory-mapped file.
+
+    `len(cache)` pictures; `cache[i]` is uint8 (H, W, 3), a view that reads from disk on use.
+    The cache is built on first use, in `root` (default: the user's cache folder).
+    """
+
+    def __init__(self, folder, root=None):
+        paths = list_pictures(folder)
+        if not paths:
+            raise ValueError(f"no pictures in {folder}")
+        listing = "\n".join(f"{p.name}:{p.stat().st_size}" for p in paths)
+        key = hashlib.sha256(listing.encode()).hexdigest()[:16]
+        cache = Path(root or default_cache_root()) / f"pictures-{key}"
+        if not (cache / "index.json").is_file():
+            _build_cache(paths, cache, _sources(folder))
+        self.entries = json.loads((cache / "index.json").read_text())
+        self.pixels = np.memmap(cache / "pixels.u8", dtype=np.uint8, mode="r")
+        weight = np.array([SOURCE_WEIGHT.get(e["source"], 1.0) for e in self.entries])
+        self.probability = weight / weight.sum()
+
+    def __len__(self):
+        return len(self.entries)
+
+    def __getitem__(self, i):
+        e = self.entries[i]
+        h, w, at = e["height"], e["width"], e["offset"]
+        return self.pixels[at : at + h * w * 3].reshape(h, w, 3)
+
+
+def random_crop(rgb, rng, size=CROP):
+    """uint8 (size, size, 3): a random square of `rgb`, scaled down by 1..MAX_SHRINK, flipped half the time."""
+    h, w, _ = rgb.shape
+    largest = min(h, w, int(size * MAX_SHRINK))
+    side = int(round(np.exp(rng.uniform(np.log(min(size, largest)), np.log(largest)))))
+    top, left = rng.integers(h - side + 1), rng.integers(w - side + 1)
+    square = rgb[top : top + side, left : left + side]
+    if side != size:
+        square = np.asarray(Image.fromarray(square).resize((size, size), Image.Resampling.LANCZOS))
+    return square[:, ::-1] if rng.random() < 0.5 else square
+
+
+def random_crops(cache, count, rng):
+    """A list of `count` random crops, uint8 (CROP, CROP, 3) each; `rng` is a generator or a seed."""
+    rng = np.random.default_rng(rng)
+    picks = rng.choice(len(cache), size=count, p=cache.probability)
+    return [random_crop(cache[i], rng) for i in picks]
+
+
+def crop_batches(cache, batch, seed, ahead=4):
+    """Endless batches uint8 (batch, CROP, CROP, 3), made by one thread that works `ahead` batches ahead."""
+    ready = queue.Queue(maxsize=ahead)
+
+    def work():
+        rng = np.random.default_rng(seed)
+        while True:
+            ready.put(np.stack(random_crops(cache, batch, rng)))
+
+    threading.Thread(target=work, daemon=True).start()
+    while True:
+        yield ready.get()

@@ -1,0 +1,123 @@
+"""The tokenizer as two ONNX graphs without weights, node for node what nets/transform.py computes.
+
+The initializers are declared as external data under the names of the weights file's tensors; whoever
+makes a session hands the tensors over. Pixels enter and leave as uint8 (H, W, 3).
+"""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from odpiece.models.interface import BANDS, Q_OCTAVES
+from odpiece.models.nets.transform import PASSED_ON, PATCH
+
+OPSET = 18
+IR_VERSION = 10
+
+
+class _Graph:
+    """Collects nodes; every method that adds one gives the name of its output."""
+
+    def __init__(self, weights):
+        self.weights = weights  # {tensor name: array}
+        self.nodes, self.constants, self.used = [], [], []
+
+    def add(self, op, *inputs, output=None, **attributes):
+        output = output or f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, list(inputs), [output], **attributes))
+        return output
+
+    def constant(self, value):
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def weight(self, name):
+        if name not in self.used:
+            self.used.append(name)
+        return name
+
+    def conv(self, x, name):
+        """The convolution `name`: a stride of its kernel where it has no bias, else 3x3 padded by 1."""
+        size = self.weights[f"{name}.weight"].shape[2:]
+        if f"{name}.bias" in self.weights:
+            both = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
+            return self.add("Conv", x, *both, kernel_shape=size, pads=[1, 1, 1, 1])
+        return self.add("Conv", x, self.weight(f"{name}.weight"), kernel_shape=size, strides=size)
+
+    def residuals(self, x, name, octaves=None):
+        for i in range(sum(f"{name}.{i}.expand.weight" in self.weights for i in range(64))):
+            h = self.conv(x, f"{name}.{i}.expand")
+            if octaves:
+                bias = self.add("MatMul", octaves, self.weight(f"{name}.{i}.condition"))
+                h = self.add("Add", h, self.add("Reshape", bias, self.constant(np.array([1, -1, 1, 1]))))
+            h = self.add("Mul", h, self.add("Sigmoid", h))
+            x = self.add("Add", x, self.conv(h, f"{name}.{i}.reduce"))
+        return x
+
+    def channels(self, x, first, last, output=None):
+        bounds = [self.constant(np.array([n])) for n in (first, last, 1)]
+        return self.add("Slice", x, *bounds, output=output)
+
+    def shuffle(self, x, size):
+        return self.add("DepthToSpace", x, blocksize=size, mode="CRD")
+
+    def model(self, name, inputs, outputs):
+        """The ModelProto; external initializers are placeholders of the right shape."""
+        external = [_external(n, self.weights[n].shape) for n in self.used]
+        graph = helper.make_graph(self.nodes, name, inputs, outputs, [*self.constants, *external])
+        opset = helper.make_opsetid("", OPSET)
+        return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="odpiece")
+
+
+def _external(name, shape):
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
+    tensor.data_location = TensorProto.EXTERNAL
+    size = 4 * int(np.prod(shape))
+    for key, value in (("location", "weights"), ("offset", "0"), ("length", str(size))):
+        tensor.external_data.add(key=key, value=value)
+    return tensor
+
+
+def _band_values():
+    return [helper.make_tensor_value_info(f"band{i}", TensorProto.FLOAT, [1, b.latents, f"h{i}", f"w{i}"])
+            for i, b in enumerate(BANDS)]
+
+
+def _pixel_value():
+    return helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["height", "width", 3])
+
+
+def analysis_graph(weights):
+    """Serialized graph: pixels uint8 (H, W, 3) to band0..band2 float32 (1, latents, h, w)."""
+    g = _Graph(weights)
+    x = g.add("Cast", "pixels", to=TensorProto.FLOAT)
+    x = g.add("Transpose", g.add("Unsqueeze", x, g.constant(np.array([0]))), perm=[0, 3, 1, 2])
+    x = g.add("Sub", g.add("Mul", x, g.constant(np.float32(1 / 127.5))), g.constant(np.float32(1.0)))
+    x = g.residuals(g.conv(x, "analysis.patch"), "analysis.fine")
+    x = g.residuals(g.conv(x, "analysis.merge16"), "analysis.middle")
+    for i, size in ((2, 32), (1, 64)):
+        g.channels(x, PASSED_ON, PASSED_ON + BANDS[i].latents, output=f"band{i}")
+        x = g.conv(g.channels(x, 0, PASSED_ON), f"analysis.merge{size}")
+        x = g.residuals(x, f"analysis.coarse{size}")
+    g.add("Identity", x, output="band0")
+    return g.model("analysis", [_pixel_value()], _band_values()).SerializeToString(deterministic=True)
+
+
+def synthesis_graph(weights):
+    """Serialized graph: band0..band2 float32 and octaves float32 (1, 11) to pixels uint8 (H, W, 3)."""
+    g = _Graph(weights)
+    x = g.residuals("band0", "synthesis.coarse64", "octaves")
+    x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split64"), 2), "band1", axis=1)
+    x = g.residuals(x, "synthesis.coarse32", "octaves")
+    x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split32"), 2), "band2", axis=1)
+    x = g.residuals(x, "synthesis.middle", "octaves")
+    x = g.shuffle(g.conv(x, "synthesis.split16"), 2)
+    x = g.residuals(x, "synthesis.fine", "octaves")
+    x = g.shuffle(g.conv(x, "synthesis.patch"), PATCH)
+    x = g.add("Mul", g.add("Add", x, g.constant(np.float32(1.0))), g.constant(np.float32(127.5)))
+    x = g.add("Clip", g.add("Round", x), g.constant(np.float32(0)), g.constant(np.float32(255)))
+    x = g.add("Transpose", g.add("Cast", x, to=TensorProto.UINT8), perm=[0, 2, 3, 1])
+    g.add("Squeeze", x, g.constant(np.array([0])), output="pixels")
+    octaves = helper.make_tensor_value_info("octaves", TensorProto.FLOAT, [1, Q_OCTAVES])
+    return g.model("synthesis", [*_band_values(), octaves], [_pixel_value()]).SerializeToString(deterministic=True)
