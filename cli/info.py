@@ -4,7 +4,7 @@ import json
 
 import click
 
-from odpiece.formats.files import read_bytes
+from odpiece.formats.files import STANDARD, read_bytes, write_bytes
 
 
 @click.command()
@@ -18,14 +18,13 @@ def info(file, as_json):
 
     facts = _facts(read(data), len(data))
     if as_json:
-        click.echo(json.dumps(facts))
-        return
-    groups = facts.pop("bits_per_group")
-    for name, value in facts.items():
-        click.echo(f"{name:<10}{value}")
-    click.echo("bits per group (block size and number of the group):")
-    for name, value in groups.items():
-        click.echo(f"  {name:<10}{value:>10.1f}")
+        lines = [json.dumps(facts)]
+    else:
+        groups = facts.pop("bits_per_group")
+        lines = [f"{name:<10}{value}" for name, value in facts.items()]
+        lines.append("bits per group (block size and number of the group):")
+        lines += [f"  {name:<10}{value:>10.1f}" for name, value in groups.items()]
+    write_bytes(STANDARD, "".join(line + "\n" for line in lines).encode())
 
 
 def _facts(contents, size):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from odpiece.formats.errors import ImageError
 from odpiece.formats.files import STANDARD
 
 
@@ -49,6 +50,8 @@ def output_path(source, output, suffix):
     """Where a result goes: `output` if given, standard output for input "-", else beside the input."""
     if output:
         return output
+    if source != STANDARD and not Path(source).name:
+        raise ImageError(f"{source or 'an empty name'} is no file, give a file")
     return STANDARD if source == STANDARD else str(Path(source).with_suffix(suffix))
 
 

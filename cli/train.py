@@ -19,7 +19,7 @@ def train():
 @click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
 @click.option("--val", type=FOLDER, required=True, help="Folder of validation pictures, never trained on.")
 @click.option("--out", type=OUT, required=True, help="Folder for checkpoints and the log.")
-@click.option("--minutes", type=float, required=True, help="Length of the run; resumed parts count together.")
+@click.option("--minutes", type=float, required=True, help="Length of the run, resumed parts together; 0 writes the untrained network.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
 @click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores to use, 0 for all.")
@@ -40,27 +40,33 @@ def tokenizer(data, val, out, minutes, resume, cache, threads):
 @train.command()
 @click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True,
               help="Checkpoint of `train tokenizer`, e.g. best.pt.")
-@click.option("--data", type=FOLDER, required=True, help="Folder of training pictures, for the static histograms.")
+@click.option("--data", type=FOLDER, required=True, help="Folder of training pictures, for the tables of probabilities.")
 @click.option("--name", required=True, help="Name of the model.")
 @click.option("--out", type=OUT, required=True, help="Folder for the weights file, the graphs and the index.")
 @click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
 @click.option("--crops", type=click.IntRange(1), default=2000, show_default=True, help="Crops to count symbols on.")
 def export(checkpoint, data, name, out, cache, crops):
-    """Write a checkpoint's weights, with static histograms, as an installable model."""
+    """Write a checkpoint's weights, the integer prior and the coders' tables as an installable model."""
     _require_torch()
 
-    from odpiece.codec.histograms import fit_tables
-    from odpiece.models.library import Model
+    from odpiece.codec.coders import SYMBOLS
+    from odpiece.codec.histograms import LEVEL_LENGTHS, analyze, fit_learned, fit_static
+    from odpiece.models.library import open_model
+    from odpiece.models.prior import IntegerPrior
     from odpiece.models.training.data import PictureCache, random_crops
     from odpiece.models.training.export import folded_tensors, write_model
     from odpiece.models.training.loop import load_averaged
+    from odpiece.models.training.quantized_prior import logistic_table, quantize_prior
 
-    network, _ = load_averaged(checkpoint)
+    network, float_prior = load_averaged(checkpoint)
     tensors = folded_tensors(network)
-    digest = write_model(out, name, network.arch, tensors)
-    transform = Model(name, out / f"{name}.safetensors", digest).transform
-    tables = fit_tables(transform, random_crops(PictureCache(data, cache), crops, rng=1))
-    tensors |= {f"static.{key}": table for key, table in tables.items()}
+    write_model(out, name, network.arch, tensors)
+    transform = open_model(out / f"{name}.safetensors").transform
+    static, tokens = fit_static(analyze(transform, random_crops(PictureCache(data, cache), crops, rng=1)))
+    integers, law = quantize_prior(float_prior), logistic_table(SYMBOLS)
+    learned = fit_learned(IntegerPrior(integers | {"tables": law, "lengths": LEVEL_LENGTHS}), tokens, law)
+    tensors |= {f"static.{key}": table for key, table in static.items()}
+    tensors |= {f"prior.{key}": table for key, table in (integers | learned).items()}
     click.echo(f"{name}: SHA-256 {write_model(out, name, network.arch, tensors)}")
 
 

@@ -1,33 +1,38 @@
 """Coders: which table of integer probabilities each latent is coded under.
 
-A latent k is coded as a symbol of an alphabet of 64: k + 31 for -31..31, or 63 for all others, whose
-exact value follows (codec/walk.py). A coder gives the tables and, group by group, the row of each latent:
+A latent k is coded as a symbol of an alphabet of 64: k - centre + 31 where that is 0..62, or 63 for all
+others, whose exact value follows (codec/walk.py). A coder gives the tables, and for each picture a
+predictor that gives, step by step, the table row and the centre of each latent:
 
     coder.latents         uint32 (rows, 64), see codec/range_coder.py
-    coder.lengths         uint32 (rows, len(LENGTHS)) for the lengths of pieces
-    coder.length_row(q)   the row of `lengths` at quality q
-    coder.rows(q, band, members, bands)
-                          int64 (len(members), 1, 1) or (len(members), h, w): the row of each latent in
-                          `members` (indices into the band's latents), given all latents coded before,
-                          in `bands`, where those not yet coded are zero
+    coder.lengths         uint32 (11, len(LENGTHS)), by octave of q, for the lengths of pieces
+    coder.predictor(q, lengths).predict(band, group, phase, bands)
+                          (rows, centres), int64 of shapes that broadcast to (latents of the group, h, w),
+                          given all latents coded before, in `bands`: int32 (latents, h, w) a band, where
+                          those not yet coded are zero; asked in coding order
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from odpiece.codec.range_coder import row_total
-from odpiece.codec.tokens import LENGTHS
+from odpiece.codec.tokens import LENGTHS, full_length_index
 from odpiece.formats.container import CoderId
-from odpiece.models.interface import BANDS
+from odpiece.models.interface import BANDS, Q_OCTAVES
 
 LARGEST = 31  # largest magnitude with a symbol of its own
 ESCAPE = 2 * LARGEST + 1
 SYMBOLS = ESCAPE + 1
 FIRST_ROW = np.cumsum([0] + [b.latents for b in BANDS])  # of each band in a static table
+NO_CENTRE = np.zeros((1, 1, 1), dtype=np.int64)
+LENGTH_CLASSES = 4
+CLASS_BOUNDS = (1, 3, 5)  # of the length's symbol: steps of LENGTHS below the full length
 
 
 def octave(q):
-    """The nearest octave, 0..10, of quality q (1..1024)."""
-    return int(np.floor(np.log2(q) + 0.5))
+    """The nearest octave, 0..10, of quality q (1..1024), by integers alone."""
+    return (int(q) ** 2).bit_length() // 2
 
 
 def level_table(rows, symbols):
@@ -37,23 +42,37 @@ def level_table(rows, symbols):
     return table
 
 
+def length_symbols(lengths, q):
+    """Symbols of lengths (any shape): how many steps of LENGTHS below the full length each one is."""
+    return full_length_index(q) - np.searchsorted(LENGTHS, lengths)
+
+
+def length_classes(lengths, q, side):
+    """int64 (rows * side, columns * side), 0..3: how far below the full length each block's piece is cut."""
+    classes = np.searchsorted(CLASS_BOUNDS, length_symbols(lengths, q), side="right")
+    return classes.repeat(side, axis=0).repeat(side, axis=1)
+
+
 class RawCoder:
-    """All symbols equally likely: the yardstick, and no tables are needed."""
+    """All symbols equally likely: the yardstick, for which no tables are shipped."""
 
     id = CoderId.RAW
 
     def __init__(self):
-        self.latents, self.lengths = level_table(1, SYMBOLS), level_table(1, len(LENGTHS))
+        self.latents, self.lengths = level_table(1, SYMBOLS), level_table(Q_OCTAVES, len(LENGTHS))
 
-    def length_row(self, q):
-        return 0
+    def predictor(self, q, lengths):
+        return self
 
-    def rows(self, q, band, members, bands):
-        return np.zeros((len(members), 1, 1), dtype=np.int64)
+    def predict(self, band, group, phase, bands):
+        return np.zeros((1, 1, 1), dtype=np.int64), NO_CENTRE
 
 
 class StaticCoder:
-    """Histograms of each latent of a block, by octave of q, shipped with the weights."""
+    """Histograms of each latent of a block, by octave of q and by length class, shipped with the weights.
+
+    `tables` are {"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}.
+    """
 
     id = CoderId.STATIC
 
@@ -61,15 +80,36 @@ class StaticCoder:
         self.latents = tables["latents"].reshape(-1, SYMBOLS)
         self.lengths = tables["lengths"]
 
-    def length_row(self, q):
-        return octave(q)
+    def predictor(self, q, lengths):
+        return _StaticPredictor(q, lengths)
 
-    def rows(self, q, band, members, bands):
-        return (octave(q) * FIRST_ROW[-1] + FIRST_ROW[band] + members)[:, None, None]
+
+@dataclass(frozen=True)
+class _StaticPredictor:
+    q: int
+    lengths: np.ndarray
+
+    def predict(self, band, group, phase, bands):
+        members = np.flatnonzero(BANDS[band].group_of_latent == group)
+        classes = octave(self.q) * LENGTH_CLASSES + length_classes(self.lengths, self.q, BANDS[band].side)
+        return classes * FIRST_ROW[-1] + FIRST_ROW[band] + members[:, None, None], NO_CENTRE
+
+
+class LearnedCoder:
+    """The integer prior's distributions, see models/prior.py; `prior` is an IntegerPrior."""
+
+    id = CoderId.LEARNED
+
+    def __init__(self, prior):
+        self.latents, self.lengths = prior.tables, prior.lengths
+        self._prior = prior
+
+    def predictor(self, q, lengths):
+        return self._prior.predictor(q)
 
 
 def coder_of(coder_id, model):
     """The coder with this CoderId, with the tables of `model`."""
     if coder_id == CoderId.RAW:
         return RawCoder()
-    return StaticCoder(model.static_tables)
+    return LearnedCoder(model.prior) if coder_id == CoderId.LEARNED else StaticCoder(model.static_tables)

@@ -1,52 +1,95 @@
-"""Making the static coder's tables: count symbols over many pictures, smooth, round to integers."""
+"""Making the coders' tables: count symbols over many pictures, smooth, round to integers."""
+
+from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm import tqdm
 
-from odpiece.codec.coders import FIRST_ROW, LARGEST, SYMBOLS, level_table, octave
+from odpiece.codec.coders import (
+    FIRST_ROW,
+    LARGEST,
+    LENGTH_CLASSES,
+    SYMBOLS,
+    LearnedCoder,
+    StaticCoder,
+    level_table,
+)
 from odpiece.codec.quantization import quantize, whole_pieces
 from odpiece.codec.range_coder import row_total
-from odpiece.codec.tokens import LENGTHS, kept_mask
-from odpiece.codec.walk import length_symbols, to_symbols
-from odpiece.models.interface import BANDS, Q_OCTAVES
+from odpiece.codec.tokens import LENGTHS
+from odpiece.codec.walk import walk
+from odpiece.models.interface import Q_OCTAVES
 
 PASSES = 2  # rate-aware rounding needs tables: the first pass has level ones
 STRENGTH = 4.0  # pseudo-counts a row
+CLASS_STRENGTH = 20.0  # pseudo-counts that a length class borrows from all classes
+LAW_STRENGTH = 30.0  # pseudo-counts of the logistic law in a row of the learned coder
+LEVEL_LENGTHS = level_table(Q_OCTAVES, len(LENGTHS))
 
 
-class Histograms:
-    """Counts of symbols, by octave of q and row, and of lengths, by octave."""
+@dataclass
+class Counter:
+    """A channel (see range_coder.py) that counts the symbols it is given, under the coder's tables' rows."""
 
-    def __init__(self):
-        self.latents = np.zeros((Q_OCTAVES, FIRST_ROW[-1], SYMBOLS))
-        self.lengths = np.zeros((Q_OCTAVES, len(LENGTHS)))
+    latents: np.ndarray  # float (rows, 64)
+    lengths: np.ndarray = field(default_factory=lambda: np.zeros((Q_OCTAVES, len(LENGTHS))))
 
-    def add(self, tokens, q):
-        """Count all kept latents and all lengths of Tokens at quality `q`."""
-        np.add.at(self.lengths[octave(q)], length_symbols(tokens.lengths, q), 1)
-        for band, first, z in zip(BANDS, FIRST_ROW, tokens.bands):
-            kept = kept_mask(band, tokens.lengths)
-            row = np.broadcast_to(np.arange(first, first + band.latents)[:, None, None], kept.shape)
-            np.add.at(self.latents[octave(q)], (row[kept], to_symbols(z[kept])), 1)
+    def symbols(self, table, rows, symbols):
+        counts = self.latents if table.shape == self.latents.shape else self.lengths
+        places = np.ravel_multi_index((rows, symbols), counts.shape)
+        counts += np.bincount(places, minlength=counts.size).reshape(counts.shape)
+        return symbols
 
-    def tables(self):
-        """{"latents": uint32 (11, 264, 64), "lengths": uint32 (11, 19)}, see StaticCoder."""
-        latents = smooth(self.latents.reshape(-1, SYMBOLS))
-        return {"latents": to_table(latents).reshape(self.latents.shape), "lengths": to_table(self.lengths + 0.5)}
+    def uniform(self, size, values, count):
+        return values
 
 
-def fit_tables(transform, pictures):
-    """Static tables, as Histograms.tables gives them, of uint8 (H, W, 3) `pictures` at q = 1, 2, 4, ..., 1024."""
-    table = level_table(Q_OCTAVES * FIRST_ROW[-1], SYMBOLS).reshape(Q_OCTAVES, -1, SYMBOLS)
-    analyzed = [transform.analyze(whole_pieces(p)) for p in tqdm(pictures, desc="analyze")]
+def count(coder, pictures):
+    """A Counter of `pictures`, (Tokens, q) pairs, under `coder`."""
+    counter = Counter(np.zeros(coder.latents.shape))
+    for tokens, q in pictures:
+        walk(counter, coder, q, *tokens.lengths.shape, tokens)
+    return counter
+
+
+def fit_static(latents):
+    """Tables of the static coder from float `latents` of pictures, as Transform.analyze gives them.
+
+    Gives {"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}, and the (Tokens, q) pairs of all
+    pictures at q = 1, 2, 4, ..., 1024. Counts of a length class are smoothed towards the histogram of all
+    classes, and that towards a geometric law.
+    """
+    shape = Q_OCTAVES, LENGTH_CLASSES, FIRST_ROW[-1], SYMBOLS
+    tables = {"latents": level_table(np.prod(shape[:3]), SYMBOLS).reshape(shape), "lengths": LEVEL_LENGTHS}
     for number in range(PASSES):
-        histograms = Histograms()
-        for latents in tqdm(analyzed, desc=f"count, pass {number + 1} of {PASSES}"):
-            for q in 2 ** np.arange(Q_OCTAVES):
-                histograms.add(quantize(latents, int(q), table), int(q))
-        tables = histograms.tables()
-        table = tables["latents"]
-    return tables
+        name = f"count, pass {number + 1} of {PASSES}"
+        tokens = [(quantize(z, q, tables["latents"]), q) for z in tqdm(latents, desc=name, disable=None) for q in octaves()]
+        counter = count(StaticCoder(tables), tokens)
+        counts = counter.latents.reshape(shape)
+        pooled = smooth(counts.sum(axis=1).reshape(-1, SYMBOLS)).reshape(Q_OCTAVES, 1, -1, SYMBOLS)
+        counts = counts + CLASS_STRENGTH * pooled / pooled.sum(axis=-1, keepdims=True)
+        tables = {"latents": to_table(counts.reshape(-1, SYMBOLS)).reshape(shape), "lengths": to_table(counter.lengths + 0.5)}
+    return tables, tokens
+
+
+def octaves():
+    """The qualities 1, 2, 4, ..., 1024."""
+    return [1 << n for n in range(Q_OCTAVES)]
+
+
+def fit_learned(prior, tokens, law):
+    """Tables of the learned coder: {"tables": uint32 (rows, 64), "lengths": uint32 (11, 19)}.
+
+    `prior` is an IntegerPrior whatever its tables, `tokens` (Tokens, q) pairs, `law` float (rows, 64) the
+    probabilities to smooth towards.
+    """
+    counter = count(LearnedCoder(prior), tqdm(tokens, desc="count, learned", disable=None))
+    return {"tables": to_table(counter.latents + LAW_STRENGTH * law), "lengths": to_table(counter.lengths + 0.5)}
+
+
+def analyze(transform, pictures):
+    """Latents of uint8 (H, W, 3) pictures, a list."""
+    return [transform.analyze(whole_pieces(p)) for p in tqdm(pictures, desc="analyze", disable=None)]
 
 
 def smooth(counts):

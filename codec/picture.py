@@ -18,11 +18,11 @@ from odpiece.models.library import Model, find_model, load_model
 RAW_BITS = 6  # a latent, under an alphabet of 64
 
 
-def encode(pixels, q=64, *, model=None, coder=CoderId.STATIC):
+def encode(pixels, q=64, *, model=None, coder=CoderId.LEARNED):
     """The bytes of an .odp file.
 
     `pixels` is uint8 (H, W, 3) sRGB, any H and W from 1; `q` the most tokens that each 64x64 piece
-    keeps, 1..1024; `model` a Model (default: the installed one). Raises OptionError.
+    keeps, 1..1024; `model` a Model (default: the installed one); `coder` how the tokens are coded. Raises OptionError.
 
     >>> import numpy as np
     >>> data = encode(np.full((40, 50, 3), 128, np.uint8), q=4)
@@ -39,13 +39,13 @@ def encode(pixels, q=64, *, model=None, coder=CoderId.STATIC):
     return pack_tokens(tokens, header, model)
 
 
-def decode(data, *, tokens=None):
+def decode(data, *, tokens=None, model=None):
     """The picture, uint8 (H, W, 3) sRGB, of an .odp file's bytes.
 
-    `tokens` (1..1024) decodes only the first so many of each piece: a coarser picture. Raises NotOdpError,
-    VersionError, UnknownModelError, DamagedError, OptionError.
+    `tokens` (1..1024) decodes only the first so many of each piece: a coarser picture; `model` is for files
+    whose model is not installed. Raises NotOdpError, VersionError, UnknownModelError, DamagedError, OptionError.
     """
-    contents = read(data)
+    contents = read(data, model=model)
     kept = contents.tokens if tokens is None else contents.tokens.first(_checked_count(tokens))
     header = contents.header
     pixels = contents.model.transform.synthesize(dequantize(kept, header.q), header.q)
@@ -67,10 +67,11 @@ class Contents:
         return self.tokens.count * LATENTS_PER_TOKEN * RAW_BITS
 
 
-def read(data):
+def read(data, *, model=None):
     """Contents of an .odp file's bytes, without its pixels. Raises as `decode` does."""
     header, payload = container.unpack(data)
-    model = find_model(header.model)
+    if model is None or model.fingerprint != header.model:
+        model = find_model(header.model)
     coder = coder_of(header.coder, model)
     tokens, groups = walk(Reader(payload), coder, header.q, header.rows, header.columns)
     if container.checksum(header, tokens.to_bytes()) != header.checksum:

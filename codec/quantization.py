@@ -2,38 +2,45 @@
 
 import numpy as np
 
-from odpiece.codec.coders import FIRST_ROW, LARGEST, octave
+from odpiece.codec.coders import FIRST_ROW, LARGEST, length_classes, octave
 from odpiece.codec.range_coder import bits
 from odpiece.codec.tokens import MAX_LATENT, trim
 from odpiece.models.interface import BANDS, step_size
 
+PASSES = 2
 LAMBDA = 0.15  # squared quantization steps a bit: what the tokenizer was trained with
 
 
 def quantize(latents, q, table):
     """Tokens of float latents (as Transform.analyze gives them) at quality `q`.
 
-    `table` is the static coder's, uint32 (11, 264, 64): each latent is rounded, then moved one step
-    towards zero where that lowers squared error + LAMBDA * bits under the table.
+    `table` is the static coder's, uint32 (11, 4, 264, 64): each latent is rounded, then moved one step
+    towards zero where that lowers squared error + LAMBDA * bits under the table. A second pass takes the
+    bits of the length classes that the first one led to.
     """
     cost = LAMBDA * bits(table[octave(q)].astype(np.float64))
-    rounded = []
-    for i, z in enumerate(latents):
-        scaled = z.astype(np.float32) / np.float32(step_size(q))
-        rounded.append(_round(scaled, cost[FIRST_ROW[i] : FIRST_ROW[i + 1]]))
-    return trim(rounded, q)
+    scaled = [z.astype(np.float32) / np.float32(step_size(q)) for z in latents]
+    lengths = np.full(scaled[0].shape[1:], q)
+    for _ in range(PASSES):
+        rounded = []
+        for band, first, z in zip(BANDS, FIRST_ROW, scaled):
+            classes = length_classes(lengths, q, band.side)
+            rounded.append(_round(z, cost[:, first : first + band.latents], classes))
+        tokens = trim(rounded, q)
+        lengths = tokens.lengths
+    return tokens
 
 
-def _round(scaled, cost):
-    """int32 like `scaled` (latents, h, w), with `cost` (latents, 64) of each symbol."""
+def _round(scaled, cost, classes):
+    """int32 like `scaled` (latents, h, w); `cost` is (classes, latents, 64), `classes` (h, w)."""
     nearest = np.clip(np.rint(scaled), -MAX_LATENT, MAX_LATENT).astype(np.int32)
-    at = np.flatnonzero((nearest != 0) & (np.abs(nearest) <= LARGEST))
-    latent = at // scaled[0].size
-    value, high = scaled.ravel()[at], nearest.ravel()[at]
+    at = np.nonzero((nearest != 0) & (np.abs(nearest) <= LARGEST))
+    value, high = scaled[at], nearest[at]
     low = high - np.sign(high)
     gain = (value - low) ** 2 - (value - high) ** 2
-    gain += cost[latent, low + LARGEST] - cost[latent, high + LARGEST]
-    nearest.ravel()[at] = np.where(gain < 0, low, high)
+    row = classes[at[1:]], at[0]
+    gain += cost[*row, low + LARGEST] - cost[*row, high + LARGEST]
+    nearest[at] = np.where(gain < 0, low, high)
     return nearest
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from odpiece.codec.coders import ESCAPE, LARGEST
+from odpiece.codec.coders import ESCAPE, LARGEST, length_symbols, octave
 from odpiece.codec.range_coder import bits
 from odpiece.codec.tokens import LENGTHS, MAX_LATENT, Tokens, full_length_index, kept_mask
 from odpiece.formats.errors import DamagedError
 from odpiece.models.interface import BANDS
 
-ESCAPE_CLASSES = 16
+ESCAPE_CLASSES = 17
 
 
 @dataclass(frozen=True)
@@ -33,33 +33,37 @@ def walk(channel, coder, q, rows, columns, tokens=None):
     Gives (Tokens, list of GroupBits). Raises DamagedError for what no writer writes.
     """
     lengths, length_bits = _lengths(channel, coder, q, rows, columns, tokens)
-    bands = [np.zeros((b.latents, rows * b.side, columns * b.side), dtype=np.int32) for b in BANDS]
     groups = [GroupBits("lengths", lengths.size, length_bits)]
+    bands = tuple(np.zeros((b.latents, rows * b.side, columns * b.side), dtype=np.int32) for b in BANDS)
+    predictor = coder.predictor(q, lengths)
     for i, band in enumerate(BANDS):
         kept = kept_mask(band, lengths)
+        phases = band.phase_map(rows * band.side, columns * band.side)
         for g in range(len(band.groups)):
             members = np.flatnonzero(band.group_of_latent == g)
-            kept_here = kept[members]
-            if not kept_here.any():
-                continue
-            table_rows = np.broadcast_to(coder.rows(q, i, members, bands), kept_here.shape)[kept_here]
-            values = None if tokens is None else tokens.bands[i][members][kept_here]
-            values, spent = _latents(channel, coder, table_rows, values)
-            decoded = np.zeros(kept_here.shape, dtype=np.int32)
-            decoded[kept_here] = values
-            bands[i][members] = decoded
-            groups.append(GroupBits(f"{band.block}.{g}", len(values), spent))
-    return Tokens(lengths, tuple(bands)), groups
+            spent = 0.0
+            for phase in range(band.phases):
+                here = kept[members] & (phases == phase)
+                if here.any():
+                    source = None if tokens is None else tokens.bands[i][members][here]
+                    values, more = _latents(channel, coder, *predictor.predict(i, g, phase, bands), here, source)
+                    _put(bands[i], members, here, values)
+                    spent += more
+            if kept[members].any():
+                groups.append(GroupBits(f"{band.block}.{g}", int(kept[members].sum()), spent))
+    return Tokens(lengths, bands), groups
 
 
-def length_symbols(lengths, q):
-    """Symbols of lengths (any shape): how many steps of LENGTHS below the full length each one is."""
-    return full_length_index(q) - np.searchsorted(LENGTHS, lengths)
+def _put(grid, members, here, values):
+    """Write `values` into the latents `members` of `grid` where the mask `here` is set."""
+    part = grid[members]
+    part[here] = values
+    grid[members] = part
 
 
 def _lengths(channel, coder, q, rows, columns, tokens):
     symbols = None if tokens is None else length_symbols(tokens.lengths, q).ravel()
-    table_rows = np.full(rows * columns, coder.length_row(q))
+    table_rows = np.full(rows * columns, octave(q))
     symbols = channel.symbols(coder.lengths, table_rows, symbols)
     index = full_length_index(q) - symbols
     if (index < 0).any():
@@ -68,24 +72,31 @@ def _lengths(channel, coder, q, rows, columns, tokens):
     return np.minimum(LENGTHS[index], q).astype(np.int32).reshape(rows, columns), float(spent)
 
 
-def to_symbols(values):
-    """int32 symbols 0..63 of latents; those beyond +-31 become ESCAPE."""
-    return np.where(np.abs(values) > LARGEST, ESCAPE, values + LARGEST).astype(np.int32)
+def to_symbols(residuals):
+    """int32 symbols 0..63 of latents less their centres; those beyond +-31 become ESCAPE."""
+    return np.where(np.abs(residuals) > LARGEST, ESCAPE, residuals + LARGEST).astype(np.int32)
 
 
-def _latents(channel, coder, table_rows, values):
-    symbols = channel.symbols(coder.latents, table_rows, None if values is None else to_symbols(values))
+def _latents(channel, coder, table_rows, centres, here, values):
+    """Code the latents where `here` is set; gives their values, int32 (n,), and the bits they take."""
+    table_rows = np.broadcast_to(table_rows, here.shape)[here]
+    centres = np.broadcast_to(centres, here.shape)[here]
+    residuals = None if values is None else values - centres
+    symbols = channel.symbols(coder.latents, table_rows, None if residuals is None else to_symbols(residuals))
+    spent = float(bits(coder.latents[table_rows, symbols]).sum())
     decoded = symbols - LARGEST
     escaped = symbols == ESCAPE
-    spent = bits(coder.latents[table_rows, symbols]).sum()
     if escaped.any():
-        decoded[escaped], extra = _escaped(channel, None if values is None else values[escaped], escaped.sum())
+        decoded[escaped], extra = _escaped(channel, None if residuals is None else residuals[escaped], escaped.sum())
         spent += extra
-    return decoded, float(spent)
+    decoded = decoded + centres
+    if np.abs(decoded).max() > MAX_LATENT:
+        raise DamagedError("the file is cut or damaged")
+    return decoded, spent
 
 
 def _escaped(channel, values, count):
-    """Values beyond +-31: sign, class (bits of the excess over 31) and the excess's lower bits, all plain."""
+    """Residuals beyond +-31: sign, class (bits of the excess over 31) and the excess's lower bits, all plain."""
     excess = None if values is None else np.abs(values) - LARGEST
     sign = channel.uniform(2, None if values is None else (values < 0).astype(np.int32), count)
     size = None if values is None else np.floor(np.log2(excess)).astype(np.int32)
@@ -95,6 +106,4 @@ def _escaped(channel, values, count):
         at = size == n
         low[at] = channel.uniform(1 << int(n), None if values is None else excess[at] - (1 << n), at.sum())
     magnitude = LARGEST + (1 << size) + low
-    if (magnitude > MAX_LATENT).any():
-        raise DamagedError("the file is cut or damaged")
-    return np.where(sign, -magnitude, magnitude), count * 5 + size.sum()
+    return np.where(sign, -magnitude, magnitude), count * np.log2(2 * ESCAPE_CLASSES) + size.sum()

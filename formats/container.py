@@ -32,6 +32,7 @@ VERSION = 0
 MAX_SIDE = 1 << 20  # pixels
 MAX_PIXELS = 178_956_970  # as Pillow's default limit
 SMALL_PIECES = 64  # pictures of at most this many pieces have a checksum of two bytes
+MODEL_BYTES = 4
 PIECE = 64  # pixels along the side of a piece
 
 
@@ -61,6 +62,8 @@ class Header:
             raise OptionError(f"{self.width}x{self.height} pixels: sides of 1 to {MAX_SIDE} are supported")
         if self.width * self.height > MAX_PIXELS:
             raise OptionError(f"{self.width}x{self.height} pixels: at most {MAX_PIXELS} are supported")
+        if len(self.model) != MODEL_BYTES:
+            raise OptionError(f"the model's fingerprint has {len(self.model)} bytes, give {MODEL_BYTES}")
 
     @property
     def rows(self):

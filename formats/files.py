@@ -1,5 +1,6 @@
 """Reading whole inputs and writing whole outputs; "-" stands for standard input and output."""
 
+import errno
 import os
 import sys
 import tempfile
@@ -8,13 +9,16 @@ from pathlib import Path
 from odpiece.formats.errors import ImageError, OutputError, OutputExistsError
 
 STANDARD = "-"
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTSUP}  # file systems without hard links
 
 
 def read_bytes(path):
     """All bytes of the file `path`, or of standard input for "-". Raises ImageError."""
-    if str(path) == STANDARD:
-        return sys.stdin.buffer.read()
     try:
+        if str(path) == STANDARD:
+            if sys.stdin is None:
+                raise ImageError("standard input is closed")
+            return sys.stdin.buffer.read()
         return Path(path).read_bytes()
     except IsADirectoryError:
         raise ImageError(f"{path} is a folder, give a file") from None
@@ -26,7 +30,7 @@ def check_output(path, force):
     """Raise OutputExistsError if `path` exists and `force` is false, OutputError if it is a folder."""
     if str(path) == STANDARD:
         return
-    if Path(path).is_dir():
+    if os.path.isdir(path):
         raise OutputError(f"{path} is a folder, give a file name")
     if os.path.lexists(path) and not force:
         raise OutputExistsError(f"{path} exists, use --force to replace it")
@@ -41,8 +45,12 @@ def write_bytes(path, data, force=False):
     check_output(path, force)
     try:
         if str(path) == STANDARD:
+            if sys.stdout is None:
+                raise OutputError("standard output is closed")
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
+        elif os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, never replaced
+            Path(path).write_bytes(data)
         else:
             _write_and_rename(Path(path), data, force)
     except FileExistsError:
@@ -60,11 +68,22 @@ def _write_and_rename(path, data, force):
         if force:
             os.replace(temporary, path)
         else:
-            os.link(temporary, path)  # unlike rename, fails if the name was taken meanwhile
-            os.unlink(temporary)
+            _rename_to_free_name(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _rename_to_free_name(temporary, path):
+    """Unlike rename, fails if the name was taken meanwhile."""
+    try:
+        os.link(temporary, path)
+        os.unlink(temporary)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.replace(temporary, path)
 
 
 def _umask():

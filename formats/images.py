@@ -16,6 +16,7 @@ WRITERS = {
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".webp": {"format": "WEBP", "lossless": True},
 }
+LONGEST = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 PNG_DEPTH_AT = 24  # offset of the bit depth in a PNG file
 
@@ -58,14 +59,23 @@ def _to_srgb(im, deep):
     if getattr(im, "n_frames", 1) > 1:
         notes.append(f"only the first of {im.n_frames} frames is kept")
     profile = im.info.get("icc_profile")
-    im = ImageOps.exif_transpose(im)
+    im = _upright(im)
+    key = im.info.get("transparency") if deep else None
     if im.mode in DEEP_MODES:
         im = _to_eight_bits(im)
-    if im.has_transparency_data:
+    if key is not None:
+        im.info["transparency"] = tuple(v >> 8 for v in key) if isinstance(key, tuple) else round(key / 257)
+    if im.has_transparency_data and (im := im.convert("RGBA")).getextrema()[3][0] < 255:
         notes.append("transparency is not kept: the picture is laid on white")
-        im = im.convert("RGBA")
         im = Image.alpha_composite(Image.new("RGBA", im.size, "white"), im)
     return Picture(np.asarray(_convert_colours(im, profile, notes)), tuple(notes))
+
+
+def _upright(im):
+    try:
+        return ImageOps.exif_transpose(im)
+    except Exception:  # broken EXIF data says nothing about the orientation
+        return im
 
 
 def _to_eight_bits(im):
@@ -103,6 +113,8 @@ def suffix_of(path):
 def write_image(pixels, suffix=".png"):
     """The bytes of a picture file of uint8 (H, W, 3) pixels: lossless for .png and .webp, quality 95 for .jpg."""
     out = io.BytesIO()
+    if max(pixels.shape[:2]) > LONGEST.get(suffix, MAX_PIXELS):
+        raise OptionError(f"{pixels.shape[1]}x{pixels.shape[0]} pixels do not fit a {suffix} file: write .png")
     try:
         Image.fromarray(pixels).save(out, **WRITERS[suffix])
     except (OSError, ValueError) as error:

@@ -26,13 +26,15 @@ Q_OCTAVES = 11  # q = 1, 2, 4, ..., 1024: the knots of everything that varies wi
 class Band:
     """The latents of one scale: `latents` integers for each `block` x `block` pixels.
 
-    `groups` are counts of ranks: one group is coded in one step, small groups first.
+    `groups` are counts of ranks: one group is coded in one step, small groups first. Where `phases` is 3,
+    a group is coded in three steps instead, so that most blocks see the same latents of their neighbours.
     """
 
     block: int
     latents: int
     first_token: int
     groups: tuple[int, ...]
+    phases: int = 1
 
     @property
     def side(self):
@@ -55,17 +57,33 @@ class Band:
         """int64 (latents,): the index into `groups` of each latent."""
         return np.repeat(np.arange(len(self.groups)), [LATENTS_PER_TOKEN * n for n in self.groups])
 
+    def phase_map(self, rows, columns):
+        """int64 (rows, columns): the phase, 0..phases - 1, of each block of a grid of blocks.
+
+        Of three phases the first has the blocks of even row and column, the second those of odd row and
+        column, amid four of the first, and the third the rest, each beside four of the others.
+        """
+        if self.phases == 1:
+            return np.zeros((rows, columns), dtype=np.int64)
+        odd_row, odd_column = np.arange(rows)[:, None] % 2, np.arange(columns) % 2
+        return np.where(odd_row == odd_column, odd_row, 2)
+
 
 BANDS = (
-    Band(block=64, latents=48, first_token=0, groups=(1, 1, 2, 4, 8)),
+    Band(block=64, latents=48, first_token=0, groups=(1, 1, 2, 4, 8), phases=3),
     Band(block=32, latents=36, first_token=16, groups=(1, 1, 2, 4, 4)),
     Band(block=16, latents=180, first_token=64, groups=(1, 1, 2, 4, 8, 12, 16, 16)),
 )
 
 
+# Quantization steps at q = 1, 2, 4, ..., 1024: at each the step at which q tokens a piece are no longer
+# what limits the picture, falling faster from octave to octave (measured, see docs/decisions.md).
+STEP_AT_OCTAVE = (11.0, 10.1, 9.2, 7.8, 6.4, 5.0, 3.8, 2.74, 1.9, 1.26, 0.8)
+
+
 def step_size(q):
     """Quantization step for quality `q` (1..1024, scalar or array), in units of the latents."""
-    return 9.0 * np.asarray(q, dtype=np.float64) ** -0.32
+    return np.exp(octave_weights(q).astype(np.float64) @ np.log(STEP_AT_OCTAVE))
 
 
 def octave_weights(q):

@@ -22,9 +22,10 @@ def _file(name):
 
 
 class Model:
-    """One weights file; tensors are read when they are first needed.
+    """One weights file, NAME.safetensors, with its graphs NAME.analysis.onnx and NAME.synthesis.onnx beside it.
 
-    `name`, `sha256` (hex) and `fingerprint` (the first 4 bytes of the SHA-256) identify it.
+    `name`, `sha256` (hex) and `fingerprint` (the first 4 bytes of the SHA-256) identify it. Tensors are
+    read when they are first needed.
     """
 
     def __init__(self, name, path, sha256, threads=0):
@@ -37,21 +38,32 @@ class Model:
         with safe_open(self._path, framework="numpy") as f:
             return {name: f.get_tensor(name) for name in f.keys() if name.startswith(prefix)}
 
-    def verify(self):
-        """Whether the file's bytes have the SHA-256 that the index gives."""
-        return hashlib.sha256(self._path.read_bytes()).hexdigest() == self.sha256
-
     @cached_property
     def transform(self):
         """The Transform (see interface.py) on onnxruntime."""
         from odpiece.models.onnx_backend import OnnxTransform
 
-        return OnnxTransform(self.tensors, self._threads)
+        return OnnxTransform(self.tensors, self._graph, self._threads)
+
+    def _graph(self, part):
+        return self._path.with_name(f"{self._path.stem}.{part}.onnx")
+
+    @cached_property
+    def prior(self):
+        """The IntegerPrior."""
+        from odpiece.models.prior import IntegerPrior
+
+        return IntegerPrior({name.removeprefix("prior."): t for name, t in self.tensors("prior.").items()})
 
     @cached_property
     def static_tables(self):
-        """{"latents": (11, 264, 64), "lengths": (11, L)} uint32 weights by octave of q; each row sums to 2^24 - its size."""
+        """{"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}, see codec/coders.py."""
         return {name.removeprefix("static."): t for name, t in self.tensors("static.").items()}
+
+
+def open_model(path):
+    """The Model in the weights file `path` (a Path), which need not be installed."""
+    return Model(path.stem, path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 @cache

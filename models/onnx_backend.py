@@ -1,7 +1,5 @@
 """The tokenizer on onnxruntime: graphs without weights, given the tensors of the weights file."""
 
-from importlib import resources
-
 import numpy as np
 import onnxruntime as ort
 
@@ -11,29 +9,29 @@ ort.set_default_logger_severity(3)
 
 
 def _session(graph, tensors, threads):
-    """A session of the graph file models/weights/`graph`; `tensors` are {name: float array}."""
+    """A session of the graph file `graph`; `tensors` are {name: float array}."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     values = {n: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(t, dtype=np.float32)) for n, t in tensors.items()}
     options.add_external_initializers(list(values), list(values.values()))
-    data = resources.files("odpiece.models").joinpath("weights", graph).read_bytes()
-    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"])
 
 
 class OnnxTransform:
     """A Transform (see interface.py) on the CPU. `threads` 0 means all cores.
 
-    `load(prefix)` must give {name: float array} of the weights file's tensors whose names start so.
-    Sessions are made at first use: an encoder never loads the synthesis.
+    `load(prefix)` must give {name: float array} of the weights file's tensors whose names start so, and
+    `graph(name)` the path of the graph "analysis" or "synthesis". Sessions are made at first use: an
+    encoder never loads the synthesis.
     """
 
-    def __init__(self, load, threads=0):
-        self._load, self._threads = load, threads
+    def __init__(self, load, graph, threads=0):
+        self._load, self._graph, self._threads = load, graph, threads
         self._sessions = {}
 
     def _get(self, name):
         if name not in self._sessions:
-            self._sessions[name] = _session(f"{name}.onnx", self._load(f"{name}."), self._threads)
+            self._sessions[name] = _session(self._graph(name), self._load(f"{name}."), self._threads)
         return self._sessions[name]
 
     def analyze(self, pixels):

@@ -1,9 +1,9 @@
 """The autoregressive prior over quantized latents, in float: it gives the rate term of the training loss.
 
 Bands are coded coarse to fine, each band in groups of ranks. The distribution of a latent sees all
-coarser bands and, of its own band, the earlier groups of its block and of the eight neighbours. All
-groups are computed at once by masked convolutions: hidden units belong to a group and see only what
-is coded before it.
+coarser bands and, of its own band, the earlier groups of its block and of the eight neighbours; in the
+coarsest band also its own group in neighbours of earlier phases. All groups are computed at once by
+masked convolutions: hidden units belong to a group and see only what is coded before it.
 """
 
 import torch
@@ -38,28 +38,39 @@ class BandPrior(nn.Module):
 
     def __init__(self, band, width, context):
         super().__init__()
+        self.band = band
         latent = torch.as_tensor(band.group_of_latent)
         hidden = torch.arange(len(band.groups)).repeat_interleave(width)
         self.own = Masked(hidden[:, None] > latent, 3)
+        self.same = Masked(hidden[:, None] == latent, 3) if band.phases > 1 else None
         self.context = nn.Conv2d(context, len(hidden), 1, bias=False) if context else None
         self.condition = nn.Parameter(torch.zeros(Q_OCTAVES, len(hidden)))
         self.mix = Masked(hidden[:, None] >= hidden, 1)
         self.mean = Masked(latent[:, None] >= hidden, 1)
         self.log_scale = Masked(latent[:, None] >= hidden, 1)
         self.base_log_scale = nn.Parameter(torch.zeros(Q_OCTAVES, band.latents))
-        for head in (self.mean, self.log_scale):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+        started_at_zero = [self.mean, self.log_scale] + ([self.same] if self.same is not None else [])
+        for layer in started_at_zero:
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, latents, context, octaves):
         """Squashed latents (B, C, h, w), context (B, CONTEXT, h, w) or None, octave weights (B, 11)."""
         h = self.own(latents) + (octaves @ self.condition)[:, :, None, None]
         if context is not None:
             h = h + self.context(context)
+        if self.same is not None:
+            h = h + self._same_group(latents)
         h = F.relu(h)
         h = h + F.relu(self.mix(h))
         base = (octaves @ self.base_log_scale)[:, :, None, None]
         return self.mean(h).float(), self.log_scale(h).float() + base
+
+
+    def _same_group(self, latents):
+        """What each block's hidden units see of their own group, in neighbours of earlier phases."""
+        phase = torch.as_tensor(self.band.phase_map(*latents.shape[2:]), device=latents.device)
+        return sum((phase == p) * self.same(latents * (phase < p)) for p in range(1, self.band.phases))
 
 
 class Refine(nn.Sequential):

@@ -65,7 +65,7 @@ def _build_cache(paths, cache, sources):
     partial = cache / "pixels.u8.partial"
     entries, offset = [], 0
     with open(partial, "wb") as out, ThreadPoolExecutor(2) as pool:
-        for path, rgb in tqdm(zip(paths, pool.map(load_rgb, paths)), total=len(paths), desc="decode"):
+        for path, rgb in tqdm(zip(paths, pool.map(load_rgb, paths)), total=len(paths), desc="decode", disable=None):
             h, w, _ = rgb.shape
             entries.append({"file": path.name, "source": sources.get(path.name, ""),
                             "height": h, "width": w, "offset": offset})

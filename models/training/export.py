@@ -22,7 +22,7 @@ def folded_tensors(tokenizer):
 
 
 def write_model(folder, name, architecture, tensors):
-    """Write `name`.safetensors, the two graphs and the index into `folder`; gives the SHA-256 in hex.
+    """Write `name`.safetensors, its two graphs and the index into `folder`; gives the SHA-256 in hex.
 
     `tensors` holds the network's float16 tensors and the integer tables of the coders.
     """
@@ -32,8 +32,8 @@ def write_model(folder, name, architecture, tensors):
     data = save(tensors, metadata={"architecture": json.dumps(architecture.to_dict())})
     digest = hashlib.sha256(data).hexdigest()
     (folder / f"{name}.safetensors").write_bytes(data)
-    (folder / "analysis.onnx").write_bytes(analysis_graph(tensors))
-    (folder / "synthesis.onnx").write_bytes(synthesis_graph(tensors))
+    (folder / f"{name}.analysis.onnx").write_bytes(analysis_graph(tensors))
+    (folder / f"{name}.synthesis.onnx").write_bytes(synthesis_graph(tensors))
     index = {"default": name, "models": {name: {"file": f"{name}.safetensors", "sha256": digest}}}
     (folder / "index.json").write_text(json.dumps(index, indent=2) + "\n")
     return digest

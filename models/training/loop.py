@@ -27,7 +27,7 @@ PCA_CROPS = 800
 LOG_SECONDS = 15
 SAVE_SECONDS = 180
 AVERAGE_DECAY = 0.9985  # of the exponential moving average of the weights
-BALANCE = 0.4  # costs are weighted by q^-BALANCE, so that low and high rates count alike
+BALANCE = 0.5  # costs are weighted by q^-BALANCE, so that low and high rates count alike
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class TrainOptions:
     seed: int = 0
 
     def __post_init__(self):
-        if self.minutes <= 0 or self.batch < 1:
-            raise ValueError("minutes and batch must be positive")
+        if self.minutes < 0 or self.batch < 1:
+            raise ValueError("minutes must not be negative, batch must be positive")
 
 
 def to_float(pixels):
     """uint8 (B, H, W, 3) array to a float tensor (B, 3, H, W) in [-1, 1], channels last in memory."""
-    x = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    x = torch.tensor(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1.0
     return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -158,7 +158,7 @@ def _train(run, batches, val, options, checkpoint, log):
     started = time.monotonic() - run.seconds
     logged = saved = validated = run.seconds
     losses = []
-    bar = tqdm(total=round(budget), initial=round(run.seconds), unit="s", desc="train")
+    bar = tqdm(total=round(budget), initial=round(run.seconds), unit="s", desc="train", disable=None)
     while run.seconds < budget:
         losses.append(run.update(to_float(next(batches)), run.seconds / budget))
         run.seconds = time.monotonic() - started

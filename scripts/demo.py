@@ -1,0 +1,39 @@
+"""What scripts/demo prints: examples/photo.png at -q 64 beside JPEG and WebP at their nearest sizes."""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from baselines import nearest_size, psnr
+
+from odpiece.formats.files import read_bytes
+from odpiece.formats.images import read_image
+
+PHOTO = Path(__file__).parent.parent / "examples" / "photo.png"
+QUALITY = 64
+
+
+def round_trip(folder):
+    """(file size in bytes, decoded pixels) through the command line."""
+    packed, decoded = folder / "photo.odp", folder / "photo.png"
+    for command in (["encode", PHOTO, "-q", str(QUALITY), "-o", packed], ["decode", packed, "-o", decoded]):
+        print("$ odpiece", *(str(c).replace(f"{folder}/", "").replace(f"{PHOTO.parent.parent}/", "") for c in command))
+        subprocess.run(["odpiece", *map(str, command), "--quiet"], check=True)
+    return packed.stat().st_size, read_image(read_bytes(decoded)).pixels
+
+
+def main():
+    original = read_image(read_bytes(PHOTO)).pixels
+    with tempfile.TemporaryDirectory() as folder:
+        size, pixels = round_trip(Path(folder))
+    print(f"\n{'examples/photo.png':<26}{'bytes':>8}{'PSNR dB':>10}")
+    print(f"{f'odpiece -q {QUALITY}':<26}{size:>8}{psnr(original, pixels):>10.2f}")
+    for codec in ("JPEG", "WebP"):
+        for shrinks, label in (((1,), "full size"), ((2, 3, 4, 6, 8), "downscaled")):
+            trial = nearest_size(original, codec, shrinks, size)
+            name = f"{codec} {label}" + (f" by {trial.shrink}" if trial.shrink > 1 else "")
+            print(f"{name:<26}{trial.size:>8}{trial.psnr:>10.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Shared fixtures: a synthetic photo, random tokens, toy tables. Nothing here loads torch or a model."""
+
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+from PIL import Image
+
+from odpiece.codec.coders import FIRST_ROW, LENGTH_CLASSES, SYMBOLS
+from odpiece.codec.histograms import to_table
+from odpiece.codec.tokens import LENGTHS, full_length_index, shorten
+from odpiece.models.interface import BANDS, Q_OCTAVES
+
+ROOT = Path(__file__).resolve().parent.parent
+
+hypothesis.settings.register_profile("odpiece", deadline=None, derandomize=True, max_examples=60)
+hypothesis.settings.load_profile("odpiece")
+
+
+@pytest.fixture(scope="session")
+def photo():
+    """uint8 (192, 256, 3): a sky that fades, a dark hill with a hard edge and texture, a soft bright disc."""
+    rng = np.random.default_rng(7)
+    y, x = np.mgrid[0:192, 0:256].astype(np.float64)
+    picture = np.stack([90 + 0.5 * y, 120 + 0.4 * y, 200 - 0.2 * x], axis=-1)
+    disc = 70 / (1 + np.exp((np.hypot(x - 180, y - 50) - 22) / 3))
+    picture += disc[..., None] * [1.0, 0.9, 0.2]
+    hill = y > 120 + 25 * np.sin(x / 40)
+    texture = rng.normal(0, 14, (192, 256)) + 12 * np.sin(x / 2.7 + y / 5)
+    picture[hill] = (np.array([60, 85, 40]) + texture[..., None])[hill]
+    return np.clip(picture + rng.normal(0, 2, picture.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def example():
+    """uint8 (256, 256, 3): the middle of examples/photo.png."""
+    with Image.open(ROOT / "examples" / "photo.png") as im:
+        pixels = np.asarray(im.convert("RGB"))
+    top, left = (n // 2 - 128 for n in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top : top + 256, left : left + 256])
+
+
+@pytest.fixture(scope="session")
+def random_bands():
+    """A function: int32 latents of rows x columns pieces, mostly small, a few of any size up to +-32767."""
+
+    def make(rows=1, columns=1, seed=0, escapes=0.002):
+        rng = np.random.default_rng(seed)
+        bands = []
+        for band in BANDS:
+            shape = (band.latents, rows * band.side, columns * band.side)
+            small = np.rint(rng.laplace(0, 1.5, shape))
+            large = rng.integers(-32767, 32768, shape)
+            bands.append(np.where(rng.random(shape) < escapes, large, small).astype(np.int32))
+        return tuple(bands)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def random_tokens(random_bands):
+    """A function: Tokens as an encoder may make them at quality q, of random lengths, in rows x columns pieces."""
+
+    def make(rows=1, columns=1, q=1024, seed=0, escapes=0.002):
+        choice = np.minimum(LENGTHS[: full_length_index(q) + 1], q)
+        lengths = np.random.default_rng(seed + 1).choice(choice, (rows, columns))
+        return shorten(random_bands(rows, columns, seed, escapes), lengths)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def toy_tables():
+    """Static tables, as StaticCoder takes them, of random counts that fall off from zero."""
+    rng = np.random.default_rng(3)
+    shape = (Q_OCTAVES, LENGTH_CLASSES, FIRST_ROW[-1], SYMBOLS)
+    falling = 0.6 ** np.abs(np.arange(SYMBOLS) - 31)
+    counts = rng.gamma(1.0, 1.0, shape).astype(np.float32) * falling + 1e-4
+    latents = to_table(counts.reshape(-1, SYMBOLS)).reshape(shape)
+    return {"latents": latents, "lengths": to_table(rng.gamma(1.0, 1.0, (Q_OCTAVES, len(LENGTHS))))}

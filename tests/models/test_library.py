@@ -1,0 +1,103 @@
+"""The installed models: the index against the files, the tensors that ship, look-ups that fail."""
+
+import hashlib
+import json
+from importlib import resources
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from odpiece.formats.errors import OptionError, UnknownModelError
+from odpiece.models.library import find_model, load_model, open_model
+
+WEIGHTS = resources.files("odpiece.models") / "weights"
+INDEX = json.loads((WEIGHTS / "index.json").read_text())
+NAMES = list(INDEX["models"])
+
+
+def tensors(name):
+    with safe_open(WEIGHTS / INDEX["models"][name]["file"], framework="numpy") as f:
+        return {key: f.get_tensor(key) for key in f.keys()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_index_names_the_file_by_its_sha256(name):
+    entry, data = INDEX["models"][name], (WEIGHTS / INDEX["models"][name]["file"]).read_bytes()
+    assert entry["sha256"] == hashlib.sha256(data).hexdigest()
+    assert entry["file"] == f"{name}.safetensors"
+    assert len(data) <= 30e6
+
+
+def test_nothing_else_ships():
+    parts = [f"{name}.{part}" for name in NAMES for part in ("safetensors", "analysis.onnx", "synthesis.onnx")]
+    assert sorted(f.name for f in WEIGHTS.iterdir()) == sorted(["index.json", *parts])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("part", ["analysis", "synthesis"])
+def test_graphs_hold_no_weights(name, part):
+    assert (WEIGHTS / f"{name}.{part}.onnx").stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_networks_are_finite_float16(name):
+    networks = {key: t for key, t in tensors(name).items() if not key.startswith("static.")}
+    assert {key.split(".")[0] for key in networks} == {"analysis", "synthesis"}
+    assert {t.dtype for t in networks.values()} == {np.dtype(np.float16)}
+    assert all(np.isfinite(t).all() for t in networks.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("table, shape", [("latents", (11, 4, 264, 64)), ("lengths", (11, 19))])
+def test_static_tables_have_the_coder_s_sum(name, table, shape):
+    values = tensors(name)[f"static.{table}"]
+    assert values.dtype == np.uint32 and values.shape == shape
+    assert (values.sum(axis=-1, dtype=np.int64) == 2**24 - shape[-1]).all()
+    assert values.min() >= 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_architecture_is_in_the_metadata(name):
+    with safe_open(WEIGHTS / INDEX["models"][name]["file"], framework="numpy") as f:
+        architecture = json.loads(f.metadata()["architecture"])
+    shape = tensors(name)["analysis.patch.weight"].shape
+    assert shape == (architecture["fine"], 3, 8, 8)
+
+
+def test_load_model_by_name_and_by_default():
+    assert load_model().name == INDEX["default"]
+    assert [load_model(name).name for name in NAMES] == NAMES
+    assert load_model() is load_model()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_find_model_by_fingerprint(name):
+    sha256 = INDEX["models"][name]["sha256"]
+    model = find_model(bytes.fromhex(sha256)[:4])
+    assert (model.name, model.sha256, model.fingerprint) == (name, sha256, bytes.fromhex(sha256[:8]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_open_model_of_a_path_is_the_installed_model(name):
+    model = open_model(WEIGHTS / f"{name}.safetensors")
+    assert (model.name, model.fingerprint) == (name, load_model(name).fingerprint)
+    np.testing.assert_array_equal(model.static_tables["latents"], load_model(name).static_tables["latents"])
+
+
+def test_tensors_are_those_with_the_prefix():
+    got = load_model().tensors("analysis.")
+    everything = tensors(INDEX["default"])
+    assert set(got) == {key for key in everything if key.startswith("analysis.")}
+    assert all(np.array_equal(t, everything[key]) for key, t in got.items())
+
+
+def test_unknown_name():
+    with pytest.raises(OptionError, match=INDEX["default"]):
+        load_model("no such model")
+
+
+def test_unknown_fingerprint():
+    unknown = bytes(b ^ 0xFF for b in load_model().fingerprint)
+    with pytest.raises(UnknownModelError, match=unknown.hex()):
+        find_model(unknown)

@@ -1,0 +1,270 @@
+"""Training: the objective, the optimizers, a run of seconds, its resumption, and a model made of it."""
+
+import functools
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from odpiece.codec import decode, encode  # noqa: E402
+from odpiece.codec.histograms import Histograms  # noqa: E402
+from odpiece.codec.tokens import kept_mask  # noqa: E402
+from odpiece.formats.errors import UnknownModelError  # noqa: E402
+from odpiece.models.interface import BANDS, step_size  # noqa: E402
+from odpiece.models.library import open_model  # noqa: E402
+from odpiece.models.nets.transform import Architecture  # noqa: E402
+from odpiece.models.training import loop, objective  # noqa: E402
+from odpiece.models.training.export import folded_tensors, write_model  # noqa: E402
+from odpiece.models.training.optimizers import COOLDOWN, WARMUP_STEPS, rate_factor  # noqa: E402
+from odpiece.models.training.validation import QUALITIES, validate  # noqa: E402
+
+SMALL = dict(fine=48, fine_hidden=16, synthesis_fine_blocks=1, middle_hidden=16, analysis_middle_blocks=1,
+             synthesis_middle_blocks=1, coarse_hidden=16, synthesis_coarse_blocks=1)
+SECONDS = 1 / 60  # in minutes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Training sets torch's threads and denormals for the whole process: put the threads back."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def crops(photo):
+    """float (2, 3, 128, 128): two crops of the photo."""
+    return loop.to_float(np.stack([photo[:128, :128], photo[64:, 100:228]]))
+
+
+@pytest.fixture
+def run(photo):
+    """A small run at its start, from principal components of enough blocks to have full rank."""
+    square = photo[:, :192]
+    turned = [np.rot90(side, n) for side in (square, square[::-1]) for n in range(4)]
+    new = loop.Run(Architecture(**SMALL), seed=0)
+    new.initialise(loop.to_float(np.stack(turned)))
+    return new
+
+
+def weights(run):
+    nets = (run.tokenizer, run.prior, *run.averaged)
+    return [p.detach().clone() for net in nets for p in net.parameters()]
+
+
+@pytest.mark.parametrize("lengths", [[[0, 1, 2], [17, 64, 65]], [[1024, 1023, 300], [16, 15, 100]]])
+def test_kept_masks_are_the_codec_s(lengths):
+    got = objective.kept_masks(torch.tensor([lengths, [row[::-1] for row in lengths]]))
+    for band, masks in zip(BANDS, got, strict=True):
+        np.testing.assert_array_equal(masks[0].numpy(), kept_mask(band, np.array(lengths)))
+        np.testing.assert_array_equal(masks[1].numpy(), kept_mask(band, np.array(lengths)[:, ::-1]))
+
+
+def test_quality_is_log_uniform():
+    quality = objective.draw_quality(20_000, torch.Generator().manual_seed(0))
+    assert quality.dtype == torch.int64
+    assert quality.min() == 1 and quality.max() >= 1000
+    assert quality.max() <= 1024
+    share = [((quality >= 2**k) & (quality < 2 ** (k + 1))).float().mean().item() for k in range(3, 10)]
+    np.testing.assert_allclose(share, 0.1, atol=0.015)
+
+
+def test_lengths_are_q_or_shorter():
+    generator = torch.Generator().manual_seed(0)
+    quality = objective.draw_quality(5000, generator)
+    lengths = objective.draw_lengths(quality, 2, 3, generator)
+    assert lengths.shape == (5000, 2, 3)
+    assert (lengths >= 1).all() and (lengths <= quality[:, None, None]).all()
+    assert (lengths == lengths[:, :1, :1]).all()
+    long = quality > 8
+    shorter = (lengths[long, 0, 0] < quality[long]).float().mean().item()
+    assert shorter == pytest.approx(objective.SHORTENED, abs=0.03)
+
+
+def test_quantize_rounds_and_passes_gradients_of_kept_latents():
+    torch.manual_seed(0)
+    step = torch.tensor([0.5, 4.0])
+    latents = [(torch.randn(2, b.latents, b.side, b.side) * 5).requires_grad_() for b in BANDS]
+    masks = objective.kept_masks(torch.tensor([[[20]], [[700]]]))
+    tokens = objective.quantize(latents, masks, step)
+    sum(z.sum() for z in tokens).backward()
+    for z, k, mask in zip(latents, tokens, masks):
+        expected = torch.stack([(z[i] / step[i]).round() for i in range(2)]) * mask
+        assert (k == expected).all()
+        torch.testing.assert_close(z.grad * step[:, None, None, None], mask)  # 1 in units of the step
+
+
+def test_cost_weighs_error_by_the_step():
+    quality = torch.tensor([1, 1024])
+    got = objective.cost(torch.tensor([100.0, 100.0]), torch.tensor([10.0, 20.0]), quality)
+    expected = 100 / step_size(np.array([1, 1024])) ** 2 + objective.LAMBDA * np.array([10, 20])
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_error_is_that_of_the_decoded_picture(run, crops):
+    """At the start the transform is orthonormal: error in pixels = error in latents + what no latent holds."""
+    quality = torch.tensor([1000, 3])
+    lengths = quality[:, None, None].expand(-1, 2, 2)
+    error, bits = objective.run(run.tokenizer, run.prior, crops, quality, lengths)
+    latents = run.tokenizer.analysis(crops)
+    step = torch.tensor(step_size(quality), dtype=torch.float32)
+    tokens = objective.quantize(latents, objective.kept_masks(lengths), step)
+    lost = crops.square().sum((1, 2, 3)) - sum(z.square().sum((1, 2, 3)) for z in latents)
+    for z, k in zip(latents, tokens):
+        lost = lost + (z - k * step[:, None, None, None]).square().sum((1, 2, 3))
+    torch.testing.assert_close(error, lost, rtol=1e-2, atol=1.0)
+    assert error[0] < error[1] and bits[0] > bits[1] > 0
+
+
+def test_a_few_steps_lower_the_loss_on_one_batch(run, crops, monkeypatch):
+    monkeypatch.setattr(loop, "rate_factor", lambda step, progress: 1.0)
+    quality = torch.tensor([16, 300])
+
+    @torch.no_grad()
+    def cost():
+        error, bits = objective.run(run.tokenizer, run.prior, crops, quality, quality[:, None, None].expand(-1, 2, 2))
+        return objective.cost(error, bits, quality)
+
+    before = cost()
+    losses = [run.update(crops, 0.0) for _ in range(25)]
+    assert np.isfinite(losses).all()
+    assert (cost() < 0.99 * before).all()
+    assert run.step == 25
+
+
+def test_a_step_moves_every_weight(run, crops, monkeypatch):
+    """The heads of the prior start at zero, so what lies before them moves from the second step on."""
+    monkeypatch.setattr(loop, "rate_factor", lambda step, progress: 1.0)
+    before = weights(run)
+    for _ in range(4):
+        run.update(crops, 0.0)
+    names = [f"{kind}.{name}" for kind, net in zip(("now", "now", "average", "average"), (run.tokenizer, run.prior) * 2)
+             for name, _ in net.named_parameters()]
+    still = [name for name, a, b in zip(names, before, weights(run), strict=True) if torch.equal(a, b)]
+    assert not still
+
+
+def test_a_saved_run_goes_on_as_if_never_stopped(run, crops, tmp_path):
+    run.update(crops, 0.0)
+    loop.save(run.state_dict(), tmp_path / "state.pt")
+    resumed = loop.Run.from_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
+    losses = [[r.update(crops, 0.1) for _ in range(2)] for r in (run, resumed)]
+    assert losses[0] == losses[1]
+    assert all(torch.equal(a, b) for a, b in zip(weights(run), weights(resumed), strict=True))
+    assert resumed.step == run.step == 3
+
+
+@pytest.mark.parametrize("step, progress, factor", [
+    (0, 0.0, 1 / WARMUP_STEPS), (WARMUP_STEPS // 2 - 1, 0.0, 0.5), (10**6, 1 - COOLDOWN, 1.0), (10**6, 0.1, 1.0),
+    (10**6, 1 - COOLDOWN / 2, 0.5), (10**6, 1.0, 0.0), (10**6, 1.5, 0.0)])
+def test_rates_rise_stay_and_fall(step, progress, factor):
+    assert rate_factor(step, progress) == pytest.approx(factor)
+
+
+def test_validation_gives_a_row_a_quality(run, photo):
+    rows = validate(run.tokenizer, run.prior, [photo, photo[:100, :70]])
+    assert [row["q"] for row in rows] == list(QUALITIES)
+    assert all(set(row) == {"q", "psnr", "bpp", "cost"} for row in rows)
+    assert (np.diff([row["bpp"] for row in rows]) > 0).all()
+    assert (np.diff([row["psnr"] for row in rows][2:]) > 0).all()
+    assert max(row["psnr"] for row in rows[:2]) < rows[2]["psnr"]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory, photo):
+    """A folder of three small pictures."""
+    folder = tmp_path_factory.mktemp("pictures")
+    wide = np.concatenate([photo, photo[::-1]], axis=0)
+    for name, pixels in (("a.png", wide[:300, :]), ("b.png", np.flip(wide, 1)[40:340]), ("c.png", 255 - wide[:260])):
+        Image.fromarray(np.ascontiguousarray(pixels)).save(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, pictures):
+    """(options of a run of a second of a small network, its last table); logs every step."""
+    root = tmp_path_factory.mktemp("run")
+    options = loop.TrainOptions(pictures, pictures, root / "out", SECONDS, cache=root / "cache", batch=1, threads=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "PCA_CROPS", 4)
+        patch.setattr(loop, "LOG_SECONDS", 0)
+        patch.setattr(loop, "Architecture", functools.partial(Architecture, **SMALL))
+        table = loop.train_tokenizer(options)
+    return options, table
+
+
+def log_lines(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_run_writes_log_and_checkpoints(trained):
+    options, table = trained
+    assert {p.name for p in options.out.iterdir()} == {"log.jsonl", "checkpoint.pt", "best.pt"}
+    *steps, last = log_lines(options.out)
+    assert steps and all(set(line) == {"step", "minutes", "loss", "images_per_s"} for line in steps)
+    assert [line["step"] for line in steps] == list(range(1, len(steps) + 1))
+    assert all(np.isfinite(line["loss"]) and line["images_per_s"] > 0 for line in steps)
+    assert set(last) == {"step", "minutes", "val", "mean_log_cost"}
+    assert last["val"] == table and [row["q"] for row in table] == list(QUALITIES)
+    assert last["mean_log_cost"] == pytest.approx(np.mean([np.log(row["cost"]) for row in table]))
+
+
+def test_checkpoint_holds_the_run(trained):
+    options, _ = trained
+    state = torch.load(options.out / "checkpoint.pt", weights_only=True)
+    assert state["step"] == log_lines(options.out)[-1]["step"] >= 1
+    assert state["seconds"] >= 60 * options.minutes
+    assert Architecture(**state["architecture"]) == Architecture(**SMALL)
+    assert state["best"] == log_lines(options.out)[-1]["mean_log_cost"]
+
+
+def test_resume_goes_on_from_the_checkpoint(trained, tmp_path, monkeypatch):
+    options, _ = trained
+    state = torch.load(options.out / "checkpoint.pt", weights_only=True)
+    loop.save(state, tmp_path / "checkpoint.pt")
+    monkeypatch.setattr(loop, "LOG_SECONDS", 0)
+    minutes = state["seconds"] / 60 + 0.2 * SECONDS
+    loop.train_tokenizer(loop.TrainOptions(options.data, options.val, tmp_path, minutes, resume=True,
+                                           cache=options.cache, batch=1, threads=1))
+    lines = log_lines(tmp_path)
+    assert lines[0]["step"] == state["step"] + 1
+    assert lines[-1]["step"] == len(lines) - 1 + state["step"]
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == lines[-1]["step"]
+
+
+def test_untrained_network_takes_no_steps(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "PCA_CROPS", 2)
+    monkeypatch.setattr(loop, "Architecture", functools.partial(Architecture, **SMALL))
+    options = loop.TrainOptions(pictures, pictures, tmp_path / "out", 0, cache=tmp_path, batch=1, threads=1)
+    loop.train_tokenizer(options)
+    assert [line["step"] for line in log_lines(options.out)] == [0]
+    assert torch.load(options.out / "best.pt", weights_only=True)["step"] == 0
+
+
+@pytest.mark.parametrize("wrong", [{"minutes": -1}, {"batch": 0}])
+def test_options_outside_their_range(wrong, tmp_path):
+    with pytest.raises(ValueError):
+        loop.TrainOptions(**{"data": tmp_path, "val": tmp_path, "out": tmp_path, "minutes": 1} | wrong)
+
+
+def test_exported_model_encodes_and_decodes(trained, tmp_path, photo):
+    options, _ = trained
+    tokenizer, _ = loop.load_averaged(options.out / "best.pt")
+    assert not tokenizer.training
+    tensors = folded_tensors(tokenizer) | {f"static.{key}": t for key, t in Histograms().tables().items()}
+    digest = write_model(tmp_path, "toy", tokenizer.arch, tensors)
+    model = open_model(tmp_path / "toy.safetensors")
+    assert (model.name, model.sha256) == ("toy", digest)
+    data = encode(photo, 1024, model=model)
+    got = decode(data, model=model)
+    assert got.shape == photo.shape
+    assert np.square(got.astype(float) - photo).mean() < 0.2 * photo.astype(float).var()
+    with pytest.raises(UnknownModelError):
+        decode(data)

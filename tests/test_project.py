@@ -1,0 +1,150 @@
+"""Rules of the project: packaging, who may import whom, doctests, size of modules."""
+
+import ast
+import doctest
+import importlib
+import pkgutil
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("cli", "codec", "formats", "models")
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = SETTINGS["tool"]["setuptools"]["packages"]
+SOURCES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
+MODULES = sorted({
+    found.name
+    for name in PACKAGES
+    for found in pkgutil.iter_modules([str(ROOT.joinpath(*name.split(".")[1:]))], name + ".")
+} | set(PACKAGES))
+MAX_LINES = 350
+
+# What each layer may import of odpiece: these modules and all below them
+LAYERS = {
+    "formats": ["odpiece.formats"],
+    "models": ["odpiece.models", "odpiece.formats.errors"],
+    "codec": ["odpiece.codec", "odpiece.models.interface", "odpiece.models.library", "odpiece.formats"],
+    "cli": ["odpiece"],
+}
+# The only places that may import each of these
+PLACES = {
+    "torch": ["models/nets/", "models/training/", "models/torch_backend.py", "cli/train.py"],
+    "onnx": ["models/training/", "cli/train.py"],
+    "onnxruntime": ["models/onnx_backend.py"],
+    "constriction": ["codec/range_coder.py"],
+    "click": ["cli/"],
+    "safetensors": ["models/"],
+    "PIL": ["formats/", "models/training/"],
+}
+DISTRIBUTIONS = {"PIL": "pillow"}  # where it is not the module's own name
+
+
+def is_module(name):
+    """Whether `name` (odpiece.a.b) is a module or a package of ours."""
+    path = ROOT.joinpath(*name.split(".")[1:])
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def imports(path):
+    """The full names of all modules that a file imports, anywhere in it; relative ones start with a dot."""
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            for alias in node.names:
+                inner = f"{module}.{alias.name}"
+                yield inner if inner.startswith("odpiece.") and is_module(inner) else module
+
+
+def within(name, allowed):
+    return any(name == a or name.startswith(a + ".") for a in allowed)
+
+
+def requirement_name(line):
+    return re.match(r"[A-Za-z0-9_.-]+", line)[0].lower()
+
+
+def test_the_packages_are_the_folders_with_python_files():
+    folders = {path.parent for path in SOURCES}
+    assert sorted(PACKAGES) == sorted(".".join(("odpiece", *folder.parts)) for folder in folders)
+    assert [str(folder) for folder in folders if folder / "__init__.py" not in SOURCES] == []
+
+
+def test_the_folders_are_mapped_and_typed():
+    assert SETTINGS["tool"]["setuptools"]["package-dir"] == {f"odpiece.{folder}": folder for folder in FOLDERS}
+    assert [folder for folder in FOLDERS if not (ROOT / folder / "py.typed").is_file()] == []
+
+
+def test_the_folder_odpiece_does_not_exist():
+    """It would hide the installed namespace package when the working directory is the repository."""
+    assert not (ROOT / "odpiece").exists()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_layers(path):
+    allowed = LAYERS[path.parts[0]]
+    assert [name for name in imports(path) if within(name, ["odpiece"]) and not within(name, allowed)] == []
+
+
+@pytest.mark.parametrize("library", PLACES)
+def test_libraries_are_imported_in_their_place(library):
+    users = {path.as_posix() for path in SOURCES for name in imports(path) if within(name, [library])}
+    assert [user for user in users if not user.startswith(tuple(PLACES[library]))] == []
+
+
+def test_the_rules_see_imports():
+    """The oracle for `imports`: without it, the tests above could pass by seeing nothing."""
+    assert "odpiece.models.library" in imports(Path("codec/picture.py"))
+    assert "odpiece.formats.container" in imports(Path("codec/picture.py"))
+    assert "torch" in imports(Path("cli/train.py"))
+    assert within("torch.nn", ["torch"]) and not within("torchvision", ["torch"])
+
+
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=str)
+def test_project_imports_start_with_odpiece(path):
+    """From the repository's root, `import codec` works as well, and loads everything a second time."""
+    assert [name for name in imports(path) if within(name, FOLDERS) or name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_imported_libraries_are_declared(path):
+    extras = SETTINGS["project"]["optional-dependencies"]
+    declared = {requirement_name(line) for line in SETTINGS["project"]["dependencies"] + extras["torch"]}
+    libraries = {name.split(".")[0] for name in imports(path)} - sys.stdlib_module_names - {"odpiece"}
+    assert {DISTRIBUTIONS.get(name, name) for name in libraries} - declared == set()
+
+
+def test_constriction_is_pinned_to_a_minor_release():
+    """The bit stream depends on it."""
+    (pin,) = (line for line in SETTINGS["project"]["dependencies"] if requirement_name(line) == "constriction")
+    major, minor = map(int, re.search(r">=(\d+)\.(\d+)", pin).groups())
+    assert f"<{major}.{minor + 1}" in pin
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_modules_are_short(path):
+    assert len((ROOT / path).read_text().splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctests(name):
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name in ("torch", "onnx"):
+            pytest.skip(f"needs {error.name}")
+        raise
+    assert Path(module.__file__).is_relative_to(ROOT)
+    assert doctest.testmod(module).failed == 0
+
+
+def test_there_are_doctests_and_all_modules_are_walked():
+    assert len(MODULES) == len(SOURCES)
+    examples = doctest.DocTestFinder().find(importlib.import_module("odpiece.codec.picture"))
+    assert any(test.examples for test in examples)
