@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from odpiece.cli.options import output_options, output_path, shown
-from odpiece.formats.files import STANDARD, check_output, read_bytes, write_bytes
+from odpiece.formats.files import STANDARD, check_output, make_folder, read_bytes, write_bytes
 
 
 @click.command()
@@ -14,20 +14,42 @@ from odpiece.formats.files import STANDARD, check_output, read_bytes, write_byte
               help="Output picture (.png, .jpg, .webp), - for PNG on standard output. [default: INPUT with .png]")
 @click.option("--tokens", type=click.IntRange(1, 1024), metavar="N",
               help="Decode only the first N tokens of each piece: a coarser picture.")
+@click.option("--allow-partial", is_flag=True, help="Decode what is certain of a file whose end is missing.")
+@click.option("--progressive", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+              help="Also write a picture for each group of tokens as it arrives, DIR/00-lengths.png and so on.")
 @output_options
-def decode(file, output, tokens, force, console):
+def decode(file, output, tokens, allow_partial, progressive, force, console):
     """Decode the .odp file INPUT (- for standard input)."""
     output = output_path(file, output, ".png")
     check_output(output, force)
 
-    from odpiece.codec import decode as decode_pixels
+    from odpiece.codec.picture import read, read_partial
     from odpiece.formats.images import suffix_of, write_image
 
     suffix = ".png" if output == STANDARD else suffix_of(Path(output))
     data = read_bytes(file)
     console.detail(f"read {len(data)} bytes from {file}")
-    pixels = decode_pixels(data, tokens=tokens)
-    height, width, _ = pixels.shape
-    console.detail(f"decoded {width}x{height} pixels")
+    contents = read_partial(data) if allow_partial else read(data)
+    if not contents.complete:
+        console.warn(f"{file} is cut or damaged: {contents.certain} tokens could be decoded")
+    console.detail(f"decoded {contents.certain} tokens")
+    if progressive:
+        _write_progress(contents, progressive, force, console)
+    pixels = contents.picture(contents.tokens.first(tokens or contents.header.limit))
+    console.detail(f"made {pixels.shape[1]}x{pixels.shape[0]} pixels")
     write_bytes(output, write_image(pixels, suffix), force)
-    console.result(f"{shown(output)}: {width}x{height}")
+    console.result(f"{shown(output)}: {pixels.shape[1]}x{pixels.shape[0]}")
+
+
+def _write_progress(contents, folder, force, console):
+    from tqdm import tqdm
+
+    from odpiece.formats.images import write_image
+
+    make_folder(folder)
+    outputs = [folder / f"{i:02d}-{group.name}.png" for i, group in enumerate(contents.groups)]
+    for output in outputs:
+        check_output(output, force)
+    steps = zip(outputs, contents.progress())
+    for output, tokens in tqdm(steps, total=len(outputs), desc="progress", disable=console.quiet or None):
+        write_bytes(output, write_image(contents.picture(tokens)), force)

@@ -33,6 +33,7 @@ def _facts(contents, size):
         "width": header.width,
         "height": header.height,
         "q": header.q,
+        "limit": header.limit,
         "tokens": contents.tokens.count,
         "bytes": size,
         "bpp": round(8 * size / (header.width * header.height), 5),

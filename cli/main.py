@@ -9,6 +9,7 @@ from odpiece.cli.decode import decode
 from odpiece.cli.encode import encode
 from odpiece.cli.info import info
 from odpiece.cli.train import train
+from odpiece.cli.truncate import truncate
 from odpiece.formats.errors import OdpieceError
 
 INTERRUPTED = 130
@@ -25,7 +26,7 @@ def cli():
     """
 
 
-for _command in (encode, decode, info, train):
+for _command in (encode, decode, info, truncate, train):
     cli.add_command(_command)
 
 

@@ -6,8 +6,10 @@ predictor that gives, step by step, the table row and the centre of each latent:
 
     coder.latents         uint32 (rows, 64), see codec/range_coder.py
     coder.lengths         uint32 (11, len(LENGTHS)), by octave of q, for the lengths of pieces
-    coder.predictor(q, lengths).predict(band, group, phase, bands)
-                          (rows, centres), int64 of shapes that broadcast to (latents of the group, h, w),
+    coder.trims           whether pieces whose last tokens are zero should be shortened before coding: it pays
+                          where zeros are dear
+    coder.predictor(q, limit, lengths).predict(band, group, phase, bands)
+                          `limit` is the most tokens a piece keeps; gives (rows, centres), int64 of shapes that broadcast to (latents of the group, h, w),
                           given all latents coded before, in `bands`: int32 (latents, h, w) a band, where
                           those not yet coded are zero; asked in coding order
 """
@@ -42,26 +44,31 @@ def level_table(rows, symbols):
     return table
 
 
-def length_symbols(lengths, q):
-    """Symbols of lengths (any shape): how many steps of LENGTHS below the full length each one is."""
-    return full_length_index(q) - np.searchsorted(LENGTHS, lengths)
+def to_symbols(residuals):
+    """int32 symbols 0..63 of latents less their centres; those beyond +-31 become ESCAPE."""
+    return np.where(np.abs(residuals) > LARGEST, ESCAPE, residuals + LARGEST).astype(np.int32)
 
 
-def length_classes(lengths, q, side):
+def length_symbols(lengths, limit):
+    """Symbols of lengths (any shape): how many steps of LENGTHS below that of `limit` tokens each one is."""
+    return full_length_index(limit) - np.searchsorted(LENGTHS, lengths)
+
+
+def length_classes(lengths, limit, side):
     """int64 (rows * side, columns * side), 0..3: how far below the full length each block's piece is cut."""
-    classes = np.searchsorted(CLASS_BOUNDS, length_symbols(lengths, q), side="right")
+    classes = np.searchsorted(CLASS_BOUNDS, length_symbols(lengths, limit), side="right")
     return classes.repeat(side, axis=0).repeat(side, axis=1)
 
 
 class RawCoder:
     """All symbols equally likely: the yardstick, for which no tables are shipped."""
 
-    id = CoderId.RAW
+    trims = True
 
     def __init__(self):
         self.latents, self.lengths = level_table(1, SYMBOLS), level_table(Q_OCTAVES, len(LENGTHS))
 
-    def predictor(self, q, lengths):
+    def predictor(self, q, limit, lengths):
         return self
 
     def predict(self, band, group, phase, bands):
@@ -74,37 +81,38 @@ class StaticCoder:
     `tables` are {"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}.
     """
 
-    id = CoderId.STATIC
+    trims = True
 
     def __init__(self, tables):
         self.latents = tables["latents"].reshape(-1, SYMBOLS)
         self.lengths = tables["lengths"]
 
-    def predictor(self, q, lengths):
-        return _StaticPredictor(q, lengths)
+    def predictor(self, q, limit, lengths):
+        return _StaticPredictor(q, limit, lengths)
 
 
 @dataclass(frozen=True)
 class _StaticPredictor:
     q: int
+    limit: int
     lengths: np.ndarray
 
     def predict(self, band, group, phase, bands):
         members = np.flatnonzero(BANDS[band].group_of_latent == group)
-        classes = octave(self.q) * LENGTH_CLASSES + length_classes(self.lengths, self.q, BANDS[band].side)
+        classes = octave(self.q) * LENGTH_CLASSES + length_classes(self.lengths, self.limit, BANDS[band].side)
         return classes * FIRST_ROW[-1] + FIRST_ROW[band] + members[:, None, None], NO_CENTRE
 
 
 class LearnedCoder:
     """The integer prior's distributions, see models/prior.py; `prior` is an IntegerPrior."""
 
-    id = CoderId.LEARNED
+    trims = False
 
     def __init__(self, prior):
         self.latents, self.lengths = prior.tables, prior.lengths
         self._prior = prior
 
-    def predictor(self, q, lengths):
+    def predictor(self, q, limit, lengths):
         return self._prior.predictor(q)
 
 

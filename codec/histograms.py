@@ -14,7 +14,7 @@ from odpiece.codec.coders import (
     StaticCoder,
     level_table,
 )
-from odpiece.codec.quantization import quantize, whole_pieces
+from odpiece.codec.quantization import draft, source, whole_pieces
 from odpiece.codec.range_coder import row_total
 from odpiece.codec.tokens import LENGTHS
 from odpiece.codec.walk import walk
@@ -45,31 +45,31 @@ class Counter:
 
 
 def count(coder, pictures):
-    """A Counter of `pictures`, (Tokens, q) pairs, under `coder`."""
+    """A Counter of pictures under `coder`: `pictures` are (source, q) pairs, see walk."""
     counter = Counter(np.zeros(coder.latents.shape))
-    for tokens, q in pictures:
-        walk(counter, coder, q, *tokens.lengths.shape, tokens)
+    for picture, q in pictures:
+        walk(counter, coder, q, *picture.lengths.shape, picture)
     return counter
 
 
 def fit_static(latents):
     """Tables of the static coder from float `latents` of pictures, as Transform.analyze gives them.
 
-    Gives {"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}, and the (Tokens, q) pairs of all
-    pictures at q = 1, 2, 4, ..., 1024. Counts of a length class are smoothed towards the histogram of all
+    Gives {"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}, counted at q = 1, 2, 4, ..., 1024.
+    Counts of a length class are smoothed towards the histogram of all
     classes, and that towards a geometric law.
     """
     shape = Q_OCTAVES, LENGTH_CLASSES, FIRST_ROW[-1], SYMBOLS
     tables = {"latents": level_table(np.prod(shape[:3]), SYMBOLS).reshape(shape), "lengths": LEVEL_LENGTHS}
     for number in range(PASSES):
         name = f"count, pass {number + 1} of {PASSES}"
-        tokens = [(quantize(z, q, tables["latents"]), q) for z in tqdm(latents, desc=name, disable=None) for q in octaves()]
-        counter = count(StaticCoder(tables), tokens)
+        pictures = tqdm(latents, desc=name, disable=None)
+        counter = count(StaticCoder(tables), ((draft(z, q, tables["latents"]), q) for z in pictures for q in octaves()))
         counts = counter.latents.reshape(shape)
         pooled = smooth(counts.sum(axis=1).reshape(-1, SYMBOLS)).reshape(Q_OCTAVES, 1, -1, SYMBOLS)
         counts = counts + CLASS_STRENGTH * pooled / pooled.sum(axis=-1, keepdims=True)
         tables = {"latents": to_table(counts.reshape(-1, SYMBOLS)).reshape(shape), "lengths": to_table(counter.lengths + 0.5)}
-    return tables, tokens
+    return tables
 
 
 def octaves():
@@ -77,14 +77,19 @@ def octaves():
     return [1 << n for n in range(Q_OCTAVES)]
 
 
-def fit_learned(prior, tokens, law):
+def fit_learned(prior, latents, static, law):
     """Tables of the learned coder: {"tables": uint32 (rows, 64), "lengths": uint32 (11, 19)}.
 
-    `prior` is an IntegerPrior whatever its tables, `tokens` (Tokens, q) pairs, `law` float (rows, 64) the
-    probabilities to smooth towards.
+    `prior` is an IntegerPrior whatever its tables, `latents` as for fit_static, `static` its result, `law`
+    float (rows, 64) the probabilities to start from and to smooth towards.
     """
-    counter = count(LearnedCoder(prior), tqdm(tokens, desc="count, learned", disable=None))
-    return {"tables": to_table(counter.latents + LAW_STRENGTH * law), "lengths": to_table(counter.lengths + 0.5)}
+    prior.tables, prior.lengths = to_table(law + 1e-9), static["lengths"]
+    for number in range(PASSES):
+        pictures = tqdm(latents, desc=f"count, learned, pass {number + 1} of {PASSES}", disable=None)
+        coder = LearnedCoder(prior)
+        counter = count(coder, ((source(z, q, coder, static["latents"]), q) for z in pictures for q in octaves()))
+        prior.tables = to_table(counter.latents + LAW_STRENGTH * law)
+    return {"tables": prior.tables, "lengths": to_table(counter.lengths + 0.5)}
 
 
 def analyze(transform, pictures):

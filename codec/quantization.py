@@ -1,8 +1,8 @@
-"""Latents to tokens: rate-aware rounding, then the tail drop."""
+"""Latents to tokens: a draft that settles the lengths of pieces, then rate-aware rounding as they are coded."""
 
 import numpy as np
 
-from odpiece.codec.coders import FIRST_ROW, LARGEST, length_classes, octave
+from odpiece.codec.coders import FIRST_ROW, LARGEST, length_classes, octave, to_symbols
 from odpiece.codec.range_coder import bits
 from odpiece.codec.tokens import MAX_LATENT, trim
 from odpiece.models.interface import BANDS, step_size
@@ -11,15 +11,42 @@ PASSES = 2
 LAMBDA = 0.15  # squared quantization steps a bit: what the tokenizer was trained with
 
 
-def quantize(latents, q, table):
-    """Tokens of float latents (as Transform.analyze gives them) at quality `q`.
+def source(latents, q, coder, table):
+    """The RateAware source of float latents for `coder`; `table` is the static coder's, for the draft."""
+    lengths = draft(latents, q, table).lengths if coder.trims else np.full(latents[0].shape[1:], q)
+    return RateAware(latents, q, lengths, coder)
 
-    `table` is the static coder's, uint32 (11, 4, 264, 64): each latent is rounded, then moved one step
-    towards zero where that lowers squared error + LAMBDA * bits under the table. A second pass takes the
-    bits of the length classes that the first one led to.
+
+class RateAware:
+    """A source (see codec/walk.py) that rounds float latents as they are coded, with the coder's own bits.
+
+    Each latent becomes the integer, of the nearest and its two neighbours, with the least squared error +
+    LAMBDA * bits. `latents` are as Transform.analyze gives them, `lengths` int (rows, columns).
     """
-    cost = LAMBDA * bits(table[octave(q)].astype(np.float64))
-    scaled = [z.astype(np.float32) / np.float32(step_size(q)) for z in latents]
+
+    def __init__(self, latents, q, lengths, coder):
+        self.lengths = lengths
+        self._scaled = _scale(latents, q)
+        self._cost = LAMBDA * bits(coder.latents)
+
+    def values(self, band, members, here, rows, centres):
+        """int32 (n,): the latents `members` of a band where `here` is set, coded under `rows` and `centres`, (n,)."""
+        scaled = self._scaled[band][members][here]
+        choices = np.rint(scaled).astype(np.int64) + np.array([[0], [-1], [1]])
+        choices = np.clip(choices, -MAX_LATENT, MAX_LATENT)
+        symbols = to_symbols(choices - centres)
+        cost = (scaled - choices) ** 2 + self._cost[rows, symbols]
+        return np.take_along_axis(choices, cost.argmin(axis=0)[None], axis=0)[0].astype(np.int32)
+
+
+def draft(latents, q, table):
+    """Tokens of float latents at quality `q` under the static coder's table, uint32 (11, 4, 264, 64).
+
+    A first pass takes the bits of pieces of full length, a second one those of the lengths that the first
+    one led to.
+    """
+    cost = LAMBDA * bits(table[octave(q)])
+    scaled = _scale(latents, q)
     lengths = np.full(scaled[0].shape[1:], q)
     for _ in range(PASSES):
         rounded = []
@@ -31,8 +58,15 @@ def quantize(latents, q, table):
     return tokens
 
 
+def _scale(latents, q):
+    return tuple(z.astype(np.float32) / np.float32(step_size(q)) for z in latents)
+
+
 def _round(scaled, cost, classes):
-    """int32 like `scaled` (latents, h, w); `cost` is (classes, latents, 64), `classes` (h, w)."""
+    """int32 like `scaled` (latents, h, w): rounded, then moved one step towards zero where that costs less.
+
+    `cost` is (classes, latents, 64), `classes` (h, w).
+    """
     nearest = np.clip(np.rint(scaled), -MAX_LATENT, MAX_LATENT).astype(np.int32)
     at = np.nonzero((nearest != 0) & (np.abs(nearest) <= LARGEST))
     value, high = scaled[at], nearest[at]

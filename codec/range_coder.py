@@ -34,10 +34,7 @@ class _Channel:
     def symbols(self, table, rows, symbols):
         """Code int32 (n,) `symbols`, each under the table row `rows` (int, (n,)) names; gives the symbols."""
         out = np.empty(len(rows), dtype=np.int32)
-        order = np.argsort(rows, kind="stable")
-        starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
-        for members in np.split(order, starts[1:]) if len(order) else ():
-            model = Categorical(table[rows[members[0]]].astype(np.float64), perfect=False)
+        for members, model in _runs(table, rows):
             out[members] = self._code(model, None if symbols is None else symbols[members], len(members))
         return out
 
@@ -46,6 +43,14 @@ class _Channel:
         if size == 1 or count == 0:
             return np.zeros(count, dtype=np.int32)
         return self._code(Uniform(size), values, count)
+
+
+def _runs(table, rows):
+    """For each table row that `rows` (int, (n,)) names, ascending: the places that name it, and its model."""
+    order = np.argsort(rows, kind="stable")
+    starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
+    for members in np.split(order, starts[1:]) if len(order) else ():
+        yield members, Categorical(table[rows[members[0]]].astype(np.float64), perfect=False)
 
 
 class Writer(_Channel):
@@ -85,11 +90,65 @@ class Reader(_Channel):
     """Decodes a payload; raises DamagedError for one that cannot have been written."""
 
     def __init__(self, payload):
-        padded = payload + bytes(-len(payload) % 4 + 4 * STATE_WORDS)
-        self._decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(padded, dtype=">u4").astype(np.uint32))
+        self._decoder = _decoder(payload, b"\0")
 
     def _code(self, model, symbols, count):
         try:
             return self._decoder.decode(model, count)
         except AssertionError:
             raise DamagedError("the file is cut or damaged") from None
+
+
+class Cut(Exception):
+    """A payload's end was reached: `known` (bool, (n,)) says which of `symbols` (int32, (n,)) are certain."""
+
+    def __init__(self, symbols, known):
+        self.symbols, self.known = symbols, known
+
+
+class CutReader(_Channel):
+    """Decodes what is certain of a payload whose end is missing, then raises Cut.
+
+    Whatever came after the cut lies between all zeros and all ones; symbols on which both agree are certain.
+    """
+
+    def __init__(self, payload):
+        self._low, self._high = _decoder(payload, b"\0"), _decoder(payload, b"\xff")
+
+    def symbols(self, table, rows, symbols):
+        out, known = np.zeros(len(rows), dtype=np.int32), np.zeros(len(rows), dtype=bool)
+        for members, model in _runs(table, rows):
+            agreed = self._agreed(model, len(members))
+            out[members[: len(agreed)]], known[members[: len(agreed)]] = agreed, True
+            if len(agreed) < len(members):
+                raise Cut(out, known)
+        return out
+
+    def _code(self, model, symbols, count):
+        agreed = self._agreed(model, count)
+        if len(agreed) < count:
+            raise Cut(np.zeros(count, dtype=np.int32), np.zeros(count, dtype=bool))
+        return agreed
+
+    def _agreed(self, model, count):
+        """The first symbols, up to `count`, on which both decoders agree; leaves the decoders behind them."""
+        low, high = self._low.clone(), self._high.clone()
+        try:
+            symbols = low.decode(model, count)
+            if (symbols == high.decode(model, count)).all():
+                self._low, self._high = low, high
+                return symbols
+        except AssertionError:
+            pass  # a number that no writer leaves: the end has been passed
+        if count == 1:
+            return np.zeros(0, dtype=np.int32)
+        first = self._agreed(model, count // 2)
+        if len(first) < count // 2:
+            return first
+        return np.concatenate([first, self._agreed(model, count - count // 2)])
+
+
+def _decoder(payload, pad):
+    """A decoder of `payload` followed by enough bytes `pad`; beyond them it reads zeros."""
+    padded = payload + pad * (-len(payload) % 4 + 4 * STATE_WORDS)
+    return constriction.stream.queue.RangeDecoder(np.frombuffer(padded, dtype=">u4").astype(np.uint32))

@@ -13,9 +13,9 @@ MAX_LATENT = 32767  # largest magnitude that is coded
 LENGTHS = np.concatenate([[0]] + [b.first_token + b.side**2 * np.cumsum(b.groups) for b in BANDS])
 
 
-def full_length_index(q):
-    """Index into LENGTHS of the shortest length that holds q tokens."""
-    return int(np.searchsorted(LENGTHS, q))
+def full_length_index(limit):
+    """Index into LENGTHS of the shortest length that holds `limit` tokens."""
+    return int(np.searchsorted(LENGTHS, limit))
 
 
 def kept_mask(band, lengths):
@@ -43,6 +43,10 @@ class Tokens:
         """The token bytes that checksums and golden files are made of, see formats/container.py."""
         return self.lengths.astype("<u2").tobytes() + b"".join(z.astype("<i2").tobytes() for z in self.bands)
 
+    def values(self, band, members, here, rows, centres):
+        """A source for codec/walk.py: int32 (n,), the latents `members` of a band where `here` is set."""
+        return self.bands[band][members][here]
+
     @property
     def sha256(self):
         return hashlib.sha256(self.to_bytes()).hexdigest()
@@ -60,6 +64,15 @@ class Tokens:
 def shorten(bands, lengths):
     """Tokens of `bands` with everything beyond `lengths` set to zero."""
     return Tokens(lengths.astype(np.int32), tuple(z * kept_mask(b, lengths) for z, b in zip(bands, BANDS)))
+
+
+def first_groups(tokens, count):
+    """Tokens of the first `count` groups of `tokens`, the groups of all bands taken together, coarse to fine."""
+    bands = []
+    for band, z in zip(BANDS, tokens.bands):
+        bands.append(z * (band.group_of_latent < count)[:, None, None])
+        count -= len(band.groups)
+    return Tokens(tokens.lengths, tuple(bands))
 
 
 def trim(bands, q):

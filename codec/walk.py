@@ -9,49 +9,75 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from odpiece.codec.coders import ESCAPE, LARGEST, length_symbols, octave
-from odpiece.codec.range_coder import bits
+from odpiece.codec.coders import ESCAPE, LARGEST, length_symbols, octave, to_symbols
+from odpiece.codec.range_coder import Cut, bits
 from odpiece.codec.tokens import LENGTHS, MAX_LATENT, Tokens, full_length_index, kept_mask
 from odpiece.formats.errors import DamagedError
-from odpiece.models.interface import BANDS
+from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN
 
 ESCAPE_CLASSES = 17
 
 
 @dataclass(frozen=True)
 class GroupBits:
-    """Ideal code length, in bits, of one group (or of the lengths) over the whole picture."""
+    """One group (or the lengths) over the whole picture: tokens coded, and their ideal code length in bits."""
 
     name: str
-    latents: int
+    tokens: int
     bits: float
 
 
-def walk(channel, coder, q, rows, columns, tokens=None):
-    """Code `tokens` through `channel`: a Writer with tokens, a Reader without.
+def walk(channel, coder, q, rows, columns, source=None, *, limit=None):
+    """Code a picture through `channel`: a Writer with a source, a Reader or CutReader without.
 
-    Gives (Tokens, list of GroupBits). Raises DamagedError for what no writer writes.
+    A source has `lengths` and gives `values` when their distribution is known: Tokens, which are given
+    already, or RateAware, which chooses. `limit` (default q) is the most tokens a piece keeps. Gives
+    (Tokens, list of GroupBits); of a CutReader only what is certain, the rest zero. Raises DamagedError for
+    what no writer writes.
     """
-    lengths, length_bits = _lengths(channel, coder, q, rows, columns, tokens)
-    groups = [GroupBits("lengths", lengths.size, length_bits)]
+    limit = limit or q
+    groups = []
     bands = tuple(np.zeros((b.latents, rows * b.side, columns * b.side), dtype=np.int32) for b in BANDS)
-    predictor = coder.predictor(q, lengths)
-    for i, band in enumerate(BANDS):
-        kept = kept_mask(band, lengths)
-        phases = band.phase_map(rows * band.side, columns * band.side)
-        for g in range(len(band.groups)):
-            members = np.flatnonzero(band.group_of_latent == g)
-            spent = 0.0
-            for phase in range(band.phases):
-                here = kept[members] & (phases == phase)
-                if here.any():
-                    source = None if tokens is None else tokens.bands[i][members][here]
-                    values, more = _latents(channel, coder, *predictor.predict(i, g, phase, bands), here, source)
-                    _put(bands[i], members, here, values)
-                    spent += more
-            if kept[members].any():
-                groups.append(GroupBits(f"{band.block}.{g}", int(kept[members].sum()), spent))
+    lengths = np.zeros((rows, columns), dtype=np.int32)
+    try:
+        lengths, spent = _lengths(channel, coder, q, limit, lengths, source)
+        groups.append(GroupBits("lengths", 0, spent))
+        predictor = coder.predictor(q, limit, lengths)
+        for i, band in enumerate(BANDS):
+            kept = kept_mask(band, lengths)
+            for g in range(len(band.groups)):
+                _group(channel, coder, predictor, i, g, kept, bands, source, groups)
+    except Cut:
+        pass  # what was certain is in place
     return Tokens(lengths, bands), groups
+
+
+def _group(channel, coder, predictor, band, group, kept, bands, source, groups):
+    """Code one group in all its phases into bands[band], and append its GroupBits to `groups`."""
+    members = np.flatnonzero(BANDS[band].group_of_latent == group)
+    phases = BANDS[band].phase_map(*bands[band].shape[1:])
+    name, count, spent = f"{BANDS[band].block}.{group}", 0, 0.0
+    if not kept[members].any():
+        return
+    try:
+        for phase in range(BANDS[band].phases):
+            here = kept[members] & (phases == phase)
+            if here.any():
+                table_rows, centres = predictor.predict(band, group, phase, bands)
+                table_rows = np.broadcast_to(table_rows, here.shape)[here]
+                centres = np.broadcast_to(centres, here.shape)[here]
+                values = None if source is None else source.values(band, members, here, table_rows, centres)
+                values, more = _latents(channel, coder, table_rows, centres, values)
+                _put(bands[band], members, here, values)
+                count, spent = count + len(values) // LATENTS_PER_TOKEN, spent + more
+    except Cut as cut:
+        _put(bands[band], members, here, cut.symbols)
+        known = np.zeros(here.shape, dtype=bool)
+        known[here] = cut.known
+        count += int(known.reshape(-1, LATENTS_PER_TOKEN, *known.shape[1:]).all(axis=1).sum())
+        raise
+    finally:
+        groups.append(GroupBits(name, count, spent))
 
 
 def _put(grid, members, here, values):
@@ -61,35 +87,34 @@ def _put(grid, members, here, values):
     grid[members] = part
 
 
-def _lengths(channel, coder, q, rows, columns, tokens):
-    symbols = None if tokens is None else length_symbols(tokens.lengths, q).ravel()
-    table_rows = np.full(rows * columns, octave(q))
+def _lengths(channel, coder, q, limit, like, source):
+    """Code the lengths; gives them, int32 (rows, columns) as `like`, and the bits they take."""
+    symbols = None if source is None else length_symbols(source.lengths, limit).ravel()
+    table_rows = np.full(like.size, octave(q))
     symbols = channel.symbols(coder.lengths, table_rows, symbols)
-    index = full_length_index(q) - symbols
+    index = full_length_index(limit) - symbols
     if (index < 0).any():
         raise DamagedError("the file is cut or damaged")
     spent = bits(coder.lengths[table_rows, symbols]).sum()
-    return np.minimum(LENGTHS[index], q).astype(np.int32).reshape(rows, columns), float(spent)
+    return np.minimum(LENGTHS[index], limit).astype(np.int32).reshape(like.shape), float(spent)
 
 
-def to_symbols(residuals):
-    """int32 symbols 0..63 of latents less their centres; those beyond +-31 become ESCAPE."""
-    return np.where(np.abs(residuals) > LARGEST, ESCAPE, residuals + LARGEST).astype(np.int32)
-
-
-def _latents(channel, coder, table_rows, centres, here, values):
-    """Code the latents where `here` is set; gives their values, int32 (n,), and the bits they take."""
-    table_rows = np.broadcast_to(table_rows, here.shape)[here]
-    centres = np.broadcast_to(centres, here.shape)[here]
+def _latents(channel, coder, table_rows, centres, values):
+    """Code latents, int32 (n,), under their table rows and centres, (n,); gives them and the bits they take."""
     residuals = None if values is None else values - centres
-    symbols = channel.symbols(coder.latents, table_rows, None if residuals is None else to_symbols(residuals))
+    try:
+        symbols = channel.symbols(coder.latents, table_rows, None if residuals is None else to_symbols(residuals))
+    except Cut as cut:
+        known = cut.known & (cut.symbols != ESCAPE)
+        raise Cut(np.where(known, cut.symbols - LARGEST + centres, 0), known) from None
     spent = float(bits(coder.latents[table_rows, symbols]).sum())
-    decoded = symbols - LARGEST
-    escaped = symbols == ESCAPE
+    decoded, escaped = symbols - LARGEST + centres, symbols == ESCAPE
     if escaped.any():
-        decoded[escaped], extra = _escaped(channel, None if residuals is None else residuals[escaped], escaped.sum())
-        spent += extra
-    decoded = decoded + centres
+        try:
+            excess, more = _escaped(channel, None if residuals is None else residuals[escaped], escaped.sum())
+        except Cut:
+            raise Cut(np.where(escaped, 0, decoded), ~escaped) from None
+        decoded[escaped], spent = excess + centres[escaped], spent + more
     if np.abs(decoded).max() > MAX_LATENT:
         raise DamagedError("the file is cut or damaged")
     return decoded, spent

@@ -6,12 +6,13 @@ low bits first, the high bit set on all bytes but the last, no more bytes than t
     bytes  field
     2      magic: 9D 50
     2      bits 15-13  version: 0
-           bit  12     reserved: 0
+           bit  12     1 where the limit follows
            bits 11-10  coder: 0 raw, 1 static, 2 learned
            bits 9-0    q - 1, for the quality q = 1..1024
     4      model: the first bytes of the SHA-256 of the weights file
     1-5    width - 1 in pixels, varint
     1-5    height - 1 in pixels, varint
+    0-2    limit - 1, varint, where bit 12 is set: the most tokens a piece keeps, 1..q - 1; else it is q
     2 or 4 checksum: CRC-32 (zlib) of the header's bytes before it followed by the token bytes; its low
            two bytes for pictures of at most 64 pieces (64x64 pixels each), else all four
     rest   payload: range coder words, big-endian, without the zero bytes at its end
@@ -22,7 +23,7 @@ quantized latents of each band, coarse to fine, as little-endian int16 (latents,
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from odpiece.formats.errors import DamagedError, NotOdpError, OptionError, VersionError
@@ -31,6 +32,7 @@ MAGIC = b"\x9dP"
 VERSION = 0
 MAX_SIDE = 1 << 20  # pixels
 MAX_PIXELS = 178_956_970  # as Pillow's default limit
+LIMIT_FLAG = 1 << 12
 SMALL_PIECES = 64  # pictures of at most this many pieces have a checksum of two bytes
 MODEL_BYTES = 4
 PIECE = 64  # pixels along the side of a piece
@@ -46,18 +48,26 @@ class CoderId(IntEnum):
 
 @dataclass(frozen=True)
 class Header:
-    """The checked fields of a header; sizes in pixels, `model` is 4 bytes, `checksum` as stored."""
+    """The checked fields of a header; sizes in pixels, `model` is 4 bytes, `checksum` as stored.
+
+    `limit` is the most tokens a piece keeps: q (also for 0), or less in a file that was truncated.
+    """
 
     width: int
     height: int
     q: int
     coder: CoderId
     model: bytes
+    limit: int = 0
     checksum: int = 0
 
     def __post_init__(self):
         if not 1 <= self.q <= 1024:
             raise OptionError(f"q is {self.q}, give 1 to 1024")
+        if not 0 <= self.limit <= self.q:
+            raise OptionError(f"the limit is {self.limit}, give 1 to q = {self.q}")
+        if self.limit == 0:
+            object.__setattr__(self, "limit", self.q)
         if not (1 <= self.width <= MAX_SIDE and 1 <= self.height <= MAX_SIDE):
             raise OptionError(f"{self.width}x{self.height} pixels: sides of 1 to {MAX_SIDE} are supported")
         if self.width * self.height > MAX_PIXELS:
@@ -104,25 +114,29 @@ def unpack(data):
     if fields >> 13 != VERSION:
         raise VersionError(f"the file has version {fields >> 13}, this odpiece reads version {VERSION}: update odpiece")
     coder = fields >> 10 & 3
-    if fields >> 12 & 1 or coder not in set(CoderId):
+    if coder not in set(CoderId):
         raise DamagedError("the header is damaged")
+    q = (fields & 1023) + 1
     width, at = _read_varint(data, 8)
     height, at = _read_varint(data, at)
+    limit, at = _read_varint(data, at) if fields & LIMIT_FLAG else (q - 1, at)
     try:
-        header = Header(width + 1, height + 1, (fields & 1023) + 1, CoderId(coder), bytes(data[4:8]))
+        header = Header(width + 1, height + 1, q, CoderId(coder), bytes(data[4:8]), limit + 1)
     except OptionError as error:
         raise DamagedError(f"the header is damaged: {error}") from None
+    if fields & LIMIT_FLAG and header.limit == q:
+        raise DamagedError("the header is damaged: it gives a limit that is none")
     end = at + header.checksum_bytes
     if len(data) < end:
         raise DamagedError("the file ends inside its header")
-    object.__setattr__(header, "checksum", int.from_bytes(data[at:end], "big"))
-    return header, bytes(data[end:])
+    return replace(header, checksum=int.from_bytes(data[at:end], "big")), bytes(data[end:])
 
 
 def _pack_fields(header):
-    fields = VERSION << 13 | header.coder << 10 | header.q - 1
-    return (MAGIC + struct.pack(">H", fields) + header.model
-            + _pack_varint(header.width - 1) + _pack_varint(header.height - 1))
+    limited = header.limit < header.q
+    fields = VERSION << 13 | limited * LIMIT_FLAG | header.coder << 10 | header.q - 1
+    sizes = _pack_varint(header.width - 1) + _pack_varint(header.height - 1)
+    return MAGIC + struct.pack(">H", fields) + header.model + sizes + (_pack_varint(header.limit - 1) if limited else b"")
 
 
 def _pack_varint(number):

@@ -59,6 +59,14 @@ def write_bytes(path, data, force=False):
         raise OutputError(f"cannot write {path}: {error.strerror}") from None
 
 
+def make_folder(path):
+    """Make the folder `path` and those above it where they are missing. Raises OutputError."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {path}: {error.strerror}") from None
+
+
 def _write_and_rename(path, data, force):
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".partial", dir=path.parent)
     try:

@@ -71,8 +71,8 @@ class IntegerPrior:
 
     def __init__(self, tensors):
         self.squash_table = tensors.pop("squash").astype(np.float64)
-        self.tables = tensors.pop("tables")  # uint32 (MEAN_STEPS * SCALES, symbols)
-        self.lengths = tensors.pop("lengths")  # uint32 (11, lengths)
+        self.tables = tensors.pop("tables", None)  # uint32 (MEAN_STEPS * SCALES, symbols)
+        self.lengths = tensors.pop("lengths", None)  # uint32 (11, lengths)
         self.weights = {name: t.astype(np.float64) for name, t in tensors.items()}
 
     def squash(self, latents):
@@ -81,6 +81,7 @@ class IntegerPrior:
         return np.sign(latents) * self.squash_table[magnitude]
 
     def predictor(self, q):
+        """A Predictor at quality `q`."""
         return Predictor(self, q)
 
 

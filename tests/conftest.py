@@ -1,4 +1,4 @@
-"""Shared fixtures: a synthetic photo, random tokens, toy tables. Nothing here loads torch or a model."""
+"""Shared fixtures: a synthetic photo, random tokens, coders with toy tables. Only `toy_priors` loads torch."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from odpiece.codec.coders import FIRST_ROW, LENGTH_CLASSES, SYMBOLS
+from odpiece.codec.coders import FIRST_ROW, SYMBOLS, LearnedCoder, RawCoder, StaticCoder
 from odpiece.codec.histograms import to_table
 from odpiece.codec.tokens import LENGTHS, full_length_index, shorten
-from odpiece.models.interface import BANDS, Q_OCTAVES
+from odpiece.models.interface import BANDS, LENGTH_CLASSES, Q_OCTAVES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -79,3 +79,32 @@ def toy_tables():
     counts = rng.gamma(1.0, 1.0, shape).astype(np.float32) * falling + 1e-4
     latents = to_table(counts.reshape(-1, SYMBOLS)).reshape(shape)
     return {"latents": latents, "lengths": to_table(rng.gamma(1.0, 1.0, (Q_OCTAVES, len(LENGTHS))))}
+
+
+@pytest.fixture(scope="session")
+def toy_priors(toy_tables):
+    """(float Prior in double precision, IntegerPrior made of it) of random weights, with logistic tables."""
+    torch = pytest.importorskip("torch")
+    from odpiece.models.nets.prior import Prior
+    from odpiece.models.prior import IntegerPrior
+    from odpiece.models.training.quantized_prior import logistic_table, quantize_prior
+
+    torch.manual_seed(0)
+    net = Prior()
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(torch.randn_like(p) * 0.03)
+        for band in net.bands:
+            band.length.normal_(0, 0.5)
+    tables = {"tables": to_table(logistic_table(SYMBOLS)), "lengths": toy_tables["lengths"]}
+    return net.double().eval(), IntegerPrior(quantize_prior(net) | tables)
+
+
+@pytest.fixture(scope="session", params=["raw", "static", "learned"])
+def coder(request):
+    """Each of the coders, with toy tables."""
+    if request.param == "raw":
+        return RawCoder()
+    if request.param == "static":
+        return StaticCoder(request.getfixturevalue("toy_tables"))
+    return LearnedCoder(request.getfixturevalue("toy_priors")[1])

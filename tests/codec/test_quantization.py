@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from odpiece.codec.coders import LENGTH_CLASSES, SYMBOLS
-from odpiece.codec.quantization import LAMBDA, dequantize, quantize, whole_pieces
-from odpiece.codec.range_coder import row_total
+from odpiece.codec.coders import SYMBOLS, RawCoder
+from odpiece.codec.quantization import LAMBDA, RateAware, dequantize, draft, whole_pieces
+from odpiece.codec.range_coder import Reader, Writer, row_total
 from odpiece.codec.tokens import LENGTHS, kept_mask
-from odpiece.models.interface import BANDS, Q_OCTAVES, step_size
+from odpiece.codec.walk import walk
+from odpiece.models.interface import BANDS, LENGTH_CLASSES, Q_OCTAVES, step_size
 
 FIRST = (0, 48, 84)  # row of each band's first latent in a static table
 LEVEL = np.full((Q_OCTAVES, LENGTH_CLASSES, 264, SYMBOLS), row_total(SYMBOLS) // SYMBOLS, dtype=np.uint32)
@@ -86,7 +87,7 @@ def test_never_dearer_than_rounding(q, toy_tables):
     scaled = [z / np.float32(step_size(q)) for z in latents]
     everywhere = np.full((1, 2), q)
     bands, best, plain = brute_force(scaled, q, everywhere, table)
-    tokens = quantize(latents, q, table)
+    tokens = draft(latents, q, table)
     for got, expected in zip(tokens.bands, bands):
         np.testing.assert_array_equal(got, expected)
     got = lagrangian(tokens, scaled, q, everywhere, table)
@@ -111,7 +112,7 @@ def test_second_pass_uses_the_length_classes_of_the_first(toy_tables):
                 used[piece] = max(used[piece], token + 1)
         lengths = np.array([[min(q, min(n for n in LENGTHS if n >= u)) for u in row] for row in used])
     assert len({length_class(n, q) for n in before.ravel()}) > 1, "the case is too easy"
-    tokens = quantize(latents, q, table)
+    tokens = draft(latents, q, table)
     np.testing.assert_array_equal(tokens.lengths, lengths)
     for got, expected in zip(tokens.bands, bands):
         np.testing.assert_array_equal(got, expected)
@@ -123,12 +124,75 @@ def test_second_pass_uses_the_length_classes_of_the_first(toy_tables):
 def test_kept_latents_come_back_within_a_step(name, most, q, toy_tables):
     table = LEVEL if name == "level" else toy_tables["latents"] // 2 + (1 << 17)  # mild: no bit is worth more than a step
     latents = random_latents(2, 1, q, seed=q)
-    tokens = quantize(latents, q, table)
+    tokens = draft(latents, q, table)
     back = dequantize(tokens, q)
     for band, z, b in zip(BANDS, latents, back):
         kept = kept_mask(band, tokens.lengths)
         assert b.dtype == np.float32 and not b[~kept].any()
         assert np.abs(z - b)[kept].max(initial=0) <= most * step_size(q) * (1 + 1e-4)
+
+
+class Checked:
+    """A source that asks RateAware and holds each of its choices against all three candidates, in a loop."""
+
+    def __init__(self, latents, q, lengths, coder):
+        self.source, self.lengths, self.coder = RateAware(latents, q, lengths, coder), lengths, coder
+        self.scaled = [z / np.float32(step_size(q)) for z in latents]
+        self.asked = self.moved = 0
+
+    def values(self, band, members, here, rows, centres):
+        got = self.source.values(band, members, here, rows, centres)
+        scaled = self.scaled[band][members][here]
+        assert got.shape == scaled.shape and got.dtype == np.int32
+        for value, chosen, row, centre in zip(scaled.tolist(), got.tolist(), rows.tolist(), centres.tolist()):
+            nearest = int(np.rint(value))
+            prices = {}
+            for k in (nearest - 1, nearest, nearest + 1):
+                symbol = k - centre + 31 if abs(k - centre) <= 31 else 63
+                probability = (int(self.coder.latents[row, symbol]) + 1) / 2**24
+                prices[k] = (value - k) ** 2 - 0.15 * np.log2(probability)
+            assert chosen in prices and prices[chosen] <= min(prices.values()) + 1e-6
+            self.moved += chosen != nearest
+        self.asked += len(got)
+        return got
+
+
+@pytest.mark.parametrize("q", [3, 100, 1024])
+def test_rate_aware_choices_are_the_cheapest(q, coder):
+    lengths = np.array([[q, min(q, 20)]])
+    source = Checked(random_latents(1, 2, q, seed=q), q, lengths, coder)
+    writer = Writer()
+    tokens, _ = walk(writer, coder, q, 1, 2, source)
+    np.testing.assert_array_equal(tokens.lengths, lengths)
+    assert source.asked == 3 * lengths.sum()
+    assert source.moved > 0 or q == 3 or isinstance(coder, RawCoder)
+    got, _ = walk(Reader(writer.to_bytes()), coder, q, 1, 2)
+    assert got.sha256 == tokens.sha256
+
+
+def test_rate_aware_choices_of_the_raw_coder_are_the_nearest():
+    latents = random_latents(1, 1, 64, seed=1)
+    tokens, _ = walk(Writer(), RawCoder(), 64, 1, 1, RateAware(latents, 64, np.array([[64]]), RawCoder()))
+    for band, z, k in zip(BANDS, latents, tokens.bands, strict=True):
+        np.testing.assert_array_equal(k, np.rint(z / np.float32(step_size(64))) * kept_mask(band, tokens.lengths))
+
+
+def test_rate_aware_choices_stay_within_what_is_coded(coder):
+    latents = [np.zeros((b.latents, b.side, b.side), dtype=np.float32) for b in BANDS]
+    latents[0][:2, 0, 0] = 1e7, -1e7
+    tokens, _ = walk(Writer(), coder, 1024, 1, 1, RateAware(latents, 1024, np.array([[16]]), coder))
+    assert np.abs(tokens.bands[0][:2, 0, 0]).tolist() in ([32767, 32767], [32766, 32767], [32767, 32766], [32766, 32766])
+    assert np.sign(tokens.bands[0][:2, 0, 0]).tolist() == [1, -1]
+
+
+@pytest.mark.parametrize("value, expected", [(30.6, 30), (31.4, 31), (31.6, 32), (-30.6, -30), (0.6, 0), (0.9, 1), (-1.4, -1)])
+def test_largest_symbol_moves_and_escapes_stay(value, expected):
+    """Under a table in which +-31 and +-1 are dear; 32 would be an escape."""
+    table = LEVEL.copy()
+    table[..., [0, 30, 32, 62]] = 1 << 14  # 4 bits dearer: 0.6 squared steps
+    bands = [np.zeros((b.latents, b.side, b.side), dtype=np.float32) for b in BANDS]
+    bands[0][0, 0, 0] = value * step_size(64)
+    assert draft(bands, 64, table).bands[0][0, 0, 0] == expected
 
 
 def test_steps_fall_as_q_rises():
@@ -139,7 +203,7 @@ def test_steps_fall_as_q_rises():
 @pytest.mark.parametrize("q", [1, 3, 64, 1000, 1024])
 def test_latents_are_divided_by_the_step_of_q(q):
     bands = tuple(np.full((b.latents, b.side, b.side), 3 * step_size(q), dtype=np.float32) for b in BANDS)
-    tokens = quantize(bands, q, LEVEL)
+    tokens = draft(bands, q, LEVEL)
     assert tokens.lengths.tolist() == [[q]]
     for band, z in zip(BANDS, tokens.bands):
         np.testing.assert_array_equal(z, 3 * kept_mask(band, tokens.lengths))
@@ -148,7 +212,7 @@ def test_latents_are_divided_by_the_step_of_q(q):
 def test_latents_beyond_the_largest_are_clipped():
     bands = [np.zeros((b.latents, b.side, b.side), dtype=np.float32) for b in BANDS]
     bands[0][:2, 0, 0] = 1e7, -1e7
-    tokens = quantize(bands, 1024, LEVEL)
+    tokens = draft(bands, 1024, LEVEL)
     assert tokens.bands[0][:2, 0, 0].tolist() == [32767, -32767]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from odpiece.codec.range_coder import Reader, Writer, bits, row_total
+from odpiece.codec.range_coder import Cut, CutReader, Reader, Writer, bits, row_total
 from odpiece.formats.errors import DamagedError
 
 TOTAL = 1 << 24
@@ -158,6 +158,17 @@ def test_carry(table, border):
             assert_shortest(written(table, rows, symbols), table, rows, symbols)
 
 
+def test_intervals_that_end_at_a_byte_border():
+    """Under rows of such probabilities many intervals end exactly where a shorter number would begin."""
+    row = [TOTAL // 256, TOTAL - 3 - 2 * (TOTAL // 256), TOTAL // 256]
+    table = np.concatenate([SKEWED, np.array([row], dtype=np.uint32)])
+    rng = np.random.default_rng(1)
+    for _ in range(1000):
+        count = rng.integers(1, 13)
+        rows, symbols = rng.integers(5, size=count), rng.integers(3, size=count).astype(np.int32)
+        assert_shortest(written(table, rows, symbols), table, rows, symbols)
+
+
 @pytest.mark.parametrize("symbol", [0, 1, 2])
 def test_runs_of_nearly_impossible_symbols(symbol):
     table = np.array([[TOTAL - 3, 0, 0]], dtype=np.uint32)
@@ -166,6 +177,41 @@ def test_runs_of_nearly_impossible_symbols(symbol):
     payload = written(table, rows, symbols)
     assert_shortest(payload, table, rows, symbols)
     assert len(payload) <= 50 * 3 * (symbol > 0) + 2
+
+
+def test_cut_reader_gives_what_is_certain():
+    """Every cut: what it calls known is right, grows with the bytes, and is all but the last few bits of them."""
+    rng = np.random.default_rng(8)
+    table = random_table(rng, 4, 32)
+    rows = rng.integers(4, size=120)
+    symbols = draw(rng, table, rows)
+    payload, cost = written(table, rows, symbols), bits(table)[rows, symbols]
+    before = np.zeros(120, dtype=bool)
+    for end in range(len(payload)):
+        with pytest.raises(Cut) as cut:
+            CutReader(payload[:end]).symbols(table, rows, None)
+        known = cut.value.known
+        np.testing.assert_array_equal(cut.value.symbols[known], symbols[known])
+        assert not (before & ~known).any()
+        assert cost[known].sum() > 8 * end - 40
+        in_order = known[np.argsort(rows, kind="stable")]
+        assert (np.diff(in_order.astype(int)) <= 0).all()  # the first in coding order
+        before = known
+
+
+def test_cut_reader_reads_a_whole_stream():
+    table = random_table(np.random.default_rng(3), 2, 16)
+    rows, symbols = np.array([1, 0, 1]), np.array([5, 15, 0], dtype=np.int32)
+    values = np.array([999, 0, 123], dtype=np.int32)
+    writer = Writer()
+    writer.symbols(table, rows, symbols)
+    writer.uniform(1000, values, 3)
+    reader = CutReader(writer.to_bytes() + bytes(12))
+    np.testing.assert_array_equal(reader.symbols(table, rows, None), symbols)
+    np.testing.assert_array_equal(reader.uniform(1000, None, 3), values)
+    with pytest.raises(Cut) as cut:
+        reader.uniform(1 << 20, None, 30)
+    assert not cut.value.known.any() and len(cut.value.symbols) == 30
 
 
 @given(st.binary(max_size=80), st.integers(0, 2**32 - 1))

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from odpiece.codec.tokens import LENGTHS, Tokens, full_length_index, kept_mask, trim
+from odpiece.codec.tokens import LENGTHS, Tokens, first_groups, full_length_index, kept_mask, trim
 from odpiece.models.interface import BANDS
 
 SIDES, RANKS, LATENTS = (1, 2, 4), (16, 12, 60), (48, 36, 180)  # of the scales 64, 32, 16
@@ -107,6 +107,19 @@ def test_first_keeps_a_prefix_of_every_piece(count, random_tokens):
     np.testing.assert_array_equal(got.lengths, lengths)
     assert_bands_equal(got.bands, cut(tokens.bands, lengths))
     assert got.count == lengths.sum()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 5, 6, 12, 18, 99])
+def test_first_groups_are_those_of_all_bands_in_order(count, random_tokens):
+    tokens = random_tokens(1, 2, seed=5)
+    sizes = [3 * n for band in BANDS for n in band.groups]  # latents of a block
+    everything = np.concatenate([np.full(n, g) for g, n in enumerate(sizes)])
+    got = first_groups(tokens, count)
+    np.testing.assert_array_equal(got.lengths, tokens.lengths)
+    for z, whole, first in zip(got.bands, tokens.bands, (0, 48, 84), strict=True):
+        for latent in range(len(z)):
+            expected = whole[latent] if everything[first + latent] < count else 0 * whole[latent]
+            np.testing.assert_array_equal(z[latent], expected)
 
 
 def test_to_bytes_is_lengths_then_bands_in_raster_order():

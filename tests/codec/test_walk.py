@@ -5,20 +5,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from odpiece.codec.coders import FIRST_ROW, RawCoder, StaticCoder
-from odpiece.codec.range_coder import Reader, Writer, row_total
+from odpiece.codec.coders import FIRST_ROW, RawCoder, StaticCoder, octave
+from odpiece.codec.range_coder import CutReader, Reader, Writer, row_total
 from odpiece.codec.tokens import LENGTHS, Tokens, kept_mask, shorten
-from odpiece.codec.walk import walk
+from odpiece.codec.walk import ESCAPE_CLASSES, walk
 from odpiece.formats.errors import DamagedError
 from odpiece.models.interface import BANDS
 
 SHAPES = [(1, 1), (1, 5), (3, 2)]
-QUALITIES = [1, 3, 16, 17, 64, 65, 300, 1023, 1024]
-
-
-@pytest.fixture(scope="module", params=["raw", "static"])
-def coder(request, toy_tables):
-    return RawCoder() if request.param == "raw" else StaticCoder(toy_tables)
+QUALITIES = [1, 3, 16, 17, 65, 300, 1023, 1024]
 
 
 def write(tokens, coder, q):
@@ -84,35 +79,101 @@ def test_group_bits_add_up_to_the_payload(q, shape, coder, random_tokens):
     assert abs(len(payload) - sum(g.bits for g in groups) / 8) <= 2
 
 
-def test_groups_name_band_and_number_and_count_kept_latents(coder, random_tokens):
+def test_groups_name_band_and_number_and_count_tokens(coder, random_tokens):
     tokens = random_tokens(2, 3, q=300, seed=8)
     _, _, groups = write(tokens, coder, 300)
-    expected = {"lengths": 6}
+    expected = {"lengths": 0}
     for band in BANDS:
         kept = kept_mask(band, tokens.lengths)
         for g in range(len(band.groups)):
-            count = int(kept[band.group_of_latent == g].sum())
-            if count:
-                expected[f"{band.block}.{g}"] = count
-    assert {g.name: g.latents for g in groups} == expected
+            latents = int(kept[band.group_of_latent == g].sum())
+            if latents:
+                expected[f"{band.block}.{g}"] = latents // 3
+    assert {g.name: g.tokens for g in groups} == expected
     assert list(expected) == [g.name for g in groups]
+    assert sum(expected.values()) == tokens.count
+
+
+@pytest.mark.parametrize("limit", [1, 16, 17, 100, 299, 300])
+def test_round_trip_below_a_limit(limit, coder, random_tokens):
+    """Tokens of q = 300 of which only the first few are kept: steps and conditions stay those of q."""
+    tokens = random_tokens(2, 2, q=300, seed=limit).first(limit)
+    writer = Writer()
+    walk(writer, coder, 300, 2, 2, tokens, limit=limit)
+    got, _ = walk(Reader(writer.to_bytes()), coder, 300, 2, 2, limit=limit)
+    assert_same(got, tokens)
+
+
+def test_a_limit_of_q_is_none(coder, random_tokens):
+    tokens = random_tokens(1, 2, q=50, seed=2)
+    writer = Writer()
+    walk(writer, coder, 50, 1, 2, tokens, limit=50)
+    assert writer.to_bytes() == write(tokens, coder, 50)[0]
 
 
 def test_static_rows_follow_octave_class_and_latent(toy_tables):
     """A loop finds the row in the documented table layout [octave, class, first row of the band + latent]."""
-    coder, q, lengths = StaticCoder(toy_tables), 90, np.array([[90, 64, 32], [20, 8, 0]])
-    flat = toy_tables["latents"].reshape(11, 4, 264, 64)
-    below = {90: 0, 64: 2, 32: 4, 20: 6, 8: 8, 0: 12}  # steps of LENGTHS below 96, the shortest that holds q
-    assert [LENGTHS.tolist().index(96) - LENGTHS.tolist().index(n if n < 90 else 96) for n in below] == list(below.values())
+    coder, lengths = StaticCoder(toy_tables), np.array([[90, 64, 32], [20, 8, 0]])
+    below = {90: 0, 64: 2, 32: 4, 20: 6, 8: 8, 0: 12}  # lengths between each of these and 90, in 0 1 2 4 8 16 20 24 ...
     for i, band in enumerate(BANDS):
-        members = np.array([0, 5, band.latents - 1])
-        rows = np.broadcast_to(coder.rows(q, i, members, lengths, None), (3, 2 * band.side, 3 * band.side))
-        for (m, y, x), row in np.ndenumerate(rows):
-            steps = below[int(lengths[y // band.side, x // band.side])]
-            length_class = 0 if steps == 0 else 1 if steps <= 2 else 2 if steps <= 4 else 3
-            latent = (0, 48, 84)[i] + members[m]
-            np.testing.assert_array_equal(coder.latents[row], flat[6, length_class, latent])  # 90 is nearest to 2^6
-    assert coder.length_row(90) == 6
+        for group in range(len(band.groups)):
+            members = np.flatnonzero(band.group_of_latent == group)
+            shape = len(members), 2 * band.side, 3 * band.side
+            rows, centres = coder.predictor(90, 90, lengths).predict(i, group, 0, None)
+            assert not np.broadcast_to(centres, shape).any()
+            for (m, y, x), row in np.ndenumerate(np.broadcast_to(rows, shape)):
+                steps = below[int(lengths[y // band.side, x // band.side])]
+                length_class = 0 if steps == 0 else 1 if steps <= 2 else 2 if steps <= 4 else 3
+                # 90 is nearest to 2**6; bands begin at rows 0, 48 and 84
+                assert row == (6 * 4 + length_class) * 264 + (0, 48, 84)[i] + members[m]
+    assert (coder.latents[7] == toy_tables["latents"][0, 0, 7]).all()
+    assert (coder.latents[-1] == toy_tables["latents"][10, 3, 263]).all()
+
+
+@pytest.mark.parametrize("q, nearest", [(1, 0), (2, 1), (3, 2), (5, 2), (6, 3), (90, 6), (91, 7), (724, 9), (725, 10), (1024, 10)])
+def test_octave_is_the_nearest(q, nearest):
+    assert octave(q) == nearest
+
+
+def test_what_is_read_of_a_cut_payload_is_right(coder, random_tokens):
+    """More bytes never give fewer tokens; a latent is the written one or zero."""
+    tokens = random_tokens(2, 2, q=100, seed=5, escapes=0.02)
+    payload, _, _ = write(tokens, coder, 100)
+    before, cuts = 0, list(range(0, len(payload), max(1, len(payload) // 40)))
+    for end in cuts:
+        got, groups = walk(CutReader(payload[:end]), coder, 100, 2, 2)
+        assert_part(got, tokens)
+        certain = sum(g.tokens for g in groups)
+        assert before <= certain <= tokens.count
+        before = certain
+    assert before > tokens.count / 2
+
+
+def assert_part(part, whole):
+    if part.lengths.any():
+        np.testing.assert_array_equal(part.lengths, whole.lengths)
+    for got, expected in zip(part.bands, whole.bands, strict=True):
+        assert (got == np.where(got != 0, expected, 0)).all()
+
+
+def test_a_payload_with_its_tail_is_read_whole(coder, random_tokens):
+    """With as many zeros after it as a decoder looks ahead, nothing is left uncertain."""
+    tokens = random_tokens(2, 1, q=200, seed=6, escapes=0.02)
+    payload, _, groups = write(tokens, coder, 200)
+    got, read_groups = walk(CutReader(payload + bytes(12)), coder, 200, 2, 1)
+    assert_same(got, tokens)
+    assert read_groups == groups
+
+
+def test_certain_tokens_are_whole_tokens(random_tokens):
+    """Under the raw coder a latent takes six bits, so the count of certain tokens is known, give or take one."""
+    tokens = random_tokens(1, 1, q=1024, seed=1, escapes=0)
+    tokens = shorten(tokens.bands, np.array([[1024]])) if tokens.count < 64 else tokens
+    payload, _, _ = write(tokens, RawCoder(), 1024)
+    for end in range(8, 36):
+        _, groups = walk(CutReader(payload[:end]), RawCoder(), 1024, 1, 1)
+        assert [g.name for g in groups][:2] == ["lengths", "64.0"]
+        assert abs(sum(g.tokens for g in groups) - (8 * end - groups[0].bits) / 18) <= 1.5
 
 
 @given(payload=st.binary(max_size=200), q=st.integers(1, 1024), shape=st.sampled_from(SHAPES))
@@ -132,17 +193,23 @@ def test_lengths_below_zero_are_damaged(symbol):
         walk(Reader(writer.to_bytes()), coder, 1, 1, 1)  # at q = 1 only the symbols 0 and 1 mean a length
 
 
-@pytest.mark.parametrize("size, low", [(15, 0), (14, 16384 - 31)])
-def test_values_beyond_the_largest_are_damaged(size, low):
+@pytest.mark.parametrize("size, low, value", [
+    (14, 32767 - 31 - 16384, 32767), (14, 32768 - 31 - 16384, None), (15, 0, None), (16, 65535, None)])
+@pytest.mark.parametrize("sign", [0, 1])
+def test_values_beyond_the_largest_are_damaged(size, low, value, sign):
     coder, writer = RawCoder(), Writer()
     one = np.array([1], dtype=np.int32)
     writer.symbols(coder.lengths, np.array([0]), one * 0)
     writer.symbols(coder.latents, np.zeros(3, dtype=int), np.array([63, 31, 31], dtype=np.int32))
-    writer.uniform(2, one, 1)
-    writer.uniform(16, one * size, 1)
+    writer.uniform(2, one * sign, 1)
+    writer.uniform(ESCAPE_CLASSES, one * size, 1)
     writer.uniform(1 << size, one * low, 1)
-    with pytest.raises(DamagedError):
-        walk(Reader(writer.to_bytes()), coder, 1, 1, 1)
+    if value is None:
+        with pytest.raises(DamagedError):
+            walk(Reader(writer.to_bytes()), coder, 1, 1, 1)
+    else:
+        tokens, _ = walk(Reader(writer.to_bytes()), coder, 1, 1, 1)
+        assert tokens.bands[0][:3, 0, 0].tolist() == [-value if sign else value, 0, 0]
 
 
 def golden_tokens():
@@ -170,8 +237,8 @@ def golden_coder():
 
 GOLDEN_SHA256 = "ed685c80023b9f3f58354efc2754f1d12fb81d8754c5a762a8e0b17a24e9e701"
 GOLDEN = {
-    "raw": "026ead04b8e8c42d9c7a00cd017228611240c71840c15faf7adf665c657ebdeb7d997195faf7adf665c657ebdeb7d997038fa8a49b91678fb8dc",
-    "static": "4d833f80e3208c411fb5d77aa5a10c5228403cf6e1aa836763a73f11c6f2dac748ac6f991adcd82008e2bfe48b6a85e559",
+    "raw": "02700739e85ee6f4c712e22e7ae4f9ddb799ddb846dc7128b93e776e11c4a2e4f9ddb847128b93e776e11c4a2e4f9ddb6ff38ee8350c788ec4ea",
+    "static": "4d833f44557e7d4ea118591b974cc58b7d1ba5f96b414de800f372642e25372781ec9ecb194d04d07d02c6c453640e8a40",
 }
 
 

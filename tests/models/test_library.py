@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from odpiece.codec.coders import SYMBOLS
 from odpiece.formats.errors import OptionError, UnknownModelError
 from odpiece.models.library import find_model, load_model, open_model
+from odpiece.models.prior import MEAN_STEPS, SCALES
 
 WEIGHTS = resources.files("odpiece.models") / "weights"
 INDEX = json.loads((WEIGHTS / "index.json").read_text())
@@ -42,16 +44,26 @@ def test_graphs_hold_no_weights(name, part):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_networks_are_finite_float16(name):
-    networks = {key: t for key, t in tensors(name).items() if not key.startswith("static.")}
-    assert {key.split(".")[0] for key in networks} == {"analysis", "synthesis"}
-    assert {t.dtype for t in networks.values()} == {np.dtype(np.float16)}
-    assert all(np.isfinite(t).all() for t in networks.values())
+    kinds = {"analysis": [], "synthesis": [], "static": [], "prior": []}
+    for key, tensor in tensors(name).items():
+        kinds[key.split(".")[0]].append(tensor)
+    networks = kinds["analysis"] + kinds["synthesis"]
+    assert all(kinds.values())
+    assert {t.dtype for t in networks} == {np.dtype(np.float16)}
+    assert all(np.isfinite(t).all() for t in networks)
+    assert {t.dtype.kind for t in kinds["static"] + kinds["prior"]} <= set("iu")
+
+
+TABLES = {
+    "static.latents": (11, 4, 264, SYMBOLS), "static.lengths": (11, 19),
+    "prior.tables": (MEAN_STEPS * SCALES, SYMBOLS), "prior.lengths": (11, 19),
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("table, shape", [("latents", (11, 4, 264, 64)), ("lengths", (11, 19))])
-def test_static_tables_have_the_coder_s_sum(name, table, shape):
-    values = tensors(name)[f"static.{table}"]
+@pytest.mark.parametrize("table, shape", TABLES.items(), ids=TABLES)
+def test_tables_have_the_coder_s_sum(name, table, shape):
+    values = tensors(name)[table]
     assert values.dtype == np.uint32 and values.shape == shape
     assert (values.sum(axis=-1, dtype=np.int64) == 2**24 - shape[-1]).all()
     assert values.min() >= 1

@@ -1,0 +1,27 @@
+"""odpiece truncate: fewer tokens of an .odp file, without the picture."""
+
+import click
+
+from odpiece.cli.options import output_options, shown
+from odpiece.formats.files import check_output, read_bytes, write_bytes
+
+
+@click.command()
+@click.argument("file", metavar="INPUT")
+@click.option("-q", "tokens", type=click.IntRange(1, 1024), required=True, metavar="N",
+              help="Tokens of each piece to keep, 1 to 1024.")
+@click.option("-o", "--output", required=True, metavar="OUT", help="Output file, - for standard output.")
+@output_options
+def truncate(file, tokens, output, force, console):
+    """Keep exactly the first N tokens of every piece of the .odp file INPUT and code them again.
+
+    The quantization step stays that of INPUT; docs/truncation.md compares this with encoding at N directly.
+    """
+    check_output(output, force)
+    data = read_bytes(file)
+
+    from odpiece.codec import truncate as truncate_data
+
+    shorter = truncate_data(data, tokens)
+    write_bytes(output, shorter, force)
+    console.result(f"{shown(output)}: {len(shorter)} bytes of {len(data)}")

@@ -1,0 +1,177 @@
+"""The integer prior that ships, against the float one it is made of, and its exactness."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from odpiece.codec.coders import SYMBOLS, LearnedCoder  # noqa: E402
+from odpiece.codec.range_coder import Writer  # noqa: E402
+from odpiece.codec.tokens import LENGTHS, kept_mask, shorten  # noqa: E402
+from odpiece.codec.walk import walk  # noqa: E402
+from odpiece.models import prior  # noqa: E402
+from odpiece.models.interface import BANDS, octave_weights  # noqa: E402
+from odpiece.models.nets.prior import Prior, squash  # noqa: E402
+from odpiece.models.prior import interpolate, octave_position, table_rows  # noqa: E402
+from odpiece.models.training.quantized_prior import check_bounds, largest_sum, logistic_table, quantize_prior  # noqa: E402
+
+@pytest.fixture(scope="module")
+def latents(random_bands):
+    """Bands of a picture of 2x3 pieces, without extreme values."""
+    return random_bands(2, 3, seed=1, escapes=0)
+
+
+CLASSES = np.array([[0, 1, 2], [3, 0, 1]])  # length classes of 2x3 pieces, ...
+STEPS = np.array([[0, 2, 4], [6, 0, 1]])  # ... and lengths that belong to them, in steps of LENGTHS below the longest
+
+
+def predict_all(integer, q, latents, classes):
+    """(rows, centres) of every latent, as a decoder meets them: what is not coded yet is zero."""
+    coded = tuple(np.zeros_like(z) for z in latents)
+    rows, centres = (tuple(np.full(z.shape, -1) for z in latents) for _ in range(2))
+    predictor = integer.predictor(q, classes)
+    for i, band in enumerate(BANDS):
+        phases = band.phase_map(*latents[i].shape[1:])
+        for g in range(len(band.groups)):
+            members = np.flatnonzero(band.group_of_latent == g)
+            for phase in range(band.phases):
+                row, centre = predictor.predict(i, g, phase, coded)
+                y, x = np.nonzero(phases == phase)
+                at = members[:, None], y, x
+                rows[i][at], centres[i][at] = row[:, y, x], centre[:, y, x]
+                coded[i][at] = latents[i][at]
+    return rows, centres
+
+
+@torch.no_grad()
+def float_parameters(net, q, latents, classes):
+    """(mean, log scale) of every latent of each band, by the masked network that sees everything at once."""
+    octaves, context = torch.tensor(octave_weights(q)).double()[None], None
+    for i, z in enumerate(latents):
+        seen = squash(torch.tensor(z).double()[None])
+        mean, log_scale = net.bands[i](seen, context, octaves, torch.tensor(classes)[None])
+        yield mean[0].numpy(), log_scale[0].numpy()
+        if i < 2:
+            context = net.refine[i](seen if context is None else torch.cat([seen, context], 1))
+
+
+@pytest.mark.parametrize("q", [1, 90, 1024])
+def test_rows_and_centres_are_the_float_network_s(q, latents, toy_priors):
+    """A row is 64 log scales (-4 and up by 1/8) for each of 16 offsets (-1/2 and up by 1/16) from the centre."""
+    net, integer = toy_priors
+    rows, centres = predict_all(integer, q, latents, CLASSES)
+    for row, centre, (mean, log_scale) in zip(rows, centres, float_parameters(net, q, latents, CLASSES), strict=True):
+        offset, scale = row // 64 / 16 - 0.5, row % 64 / 8 - 4
+        assert (0 <= row).all() and (row < 1024).all()
+        assert np.abs(centre + offset - mean).max() < 1 / 32 + 0.05
+        assert np.abs(scale - log_scale.clip(-4, 4 - 1 / 8)).max() < 1 / 16 + 0.05
+
+
+@torch.no_grad()
+def test_bits_are_those_of_the_float_network(latents, toy_priors):
+    net, integer = toy_priors
+    tokens = shorten(latents, LENGTHS[len(LENGTHS) - 1 - STEPS])
+    _, groups = walk(Writer(), LearnedCoder(integer), 1024, 2, 3, tokens)
+    masks = [torch.tensor(kept_mask(band, tokens.lengths))[None].double() for band in BANDS]
+    inputs = [torch.tensor(z).double()[None] for z in tokens.bands]
+    bits = net(inputs, masks, torch.tensor(octave_weights(1024)).double()[None], torch.tensor(CLASSES)[None])
+    for band, expected in zip(BANDS, bits):
+        got = sum(g.bits for g in groups if g.name.startswith(f"{band.block}."))
+        assert got == pytest.approx(expected.sum().item(), rel=0.02)
+
+
+def as_integers(array):
+    """The array as int64; every number that enters a layer must be whole and far below 2**53."""
+    whole = array.astype(np.int64)
+    assert (whole == array).all() and np.abs(whole).max(initial=0) <= 1 << 31
+    return whole
+
+
+def integer_mix(weight, grid):
+    return np.einsum("oc,chw->ohw", as_integers(weight), as_integers(grid)).astype(np.float64)
+
+
+def integer_conv3(weight, flat, h, w):
+    grid = as_integers(flat[:, : (h + 2) * (w + 2)]).reshape(-1, h + 2, w + 2)
+    windows = np.lib.stride_tricks.sliding_window_view(grid, (3, 3), axis=(1, 2))
+    return np.einsum("ocyx,chwyx->ohw", as_integers(weight), windows).astype(np.float64)
+
+
+def test_sums_are_those_of_integers(random_bands, toy_priors, monkeypatch):
+    """All layers in int64, with escapes in the picture: not one row differs."""
+    latents = random_bands(1, 2, seed=3, escapes=0.02)
+    rows, centres = predict_all(toy_priors[1], 77, latents, CLASSES[:1, :2])
+    monkeypatch.setattr(prior, "_mix", integer_mix)
+    monkeypatch.setattr(prior, "_conv3", integer_conv3)
+    exact_rows, exact_centres = predict_all(toy_priors[1], 77, latents, CLASSES[:1, :2])
+    for a, b in zip(rows + centres, exact_rows + exact_centres, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("q", [*range(1, 18), 90, 91, 1000, 1023, 1024])
+def test_octave_position_is_the_logarithm(q):
+    assert octave_position(q) == np.floor(64 * np.log2(q) + 1e-9)
+
+
+def test_interpolation_is_linear_between_octaves():
+    table = np.array([[100 * n * n, -7 * n] for n in range(11)], dtype=np.int32)
+    for q in (1, 2, 3, 700, 1024):
+        expected = octave_weights(q).astype(np.float64) @ table
+        np.testing.assert_allclose(interpolate(table, q), expected, atol=35)  # 2100 / 64, and a floor
+    np.testing.assert_array_equal(interpolate(table, 1024), table[10])
+    np.testing.assert_array_equal(interpolate(table, 8), table[3])
+
+
+@pytest.mark.parametrize("mean, log_scale, row, centre", [
+    (0.0, -4.0, 8 * 64, 0), (0.0, 0.0, 8 * 64 + 32, 0), (2.25, 0.0, 12 * 64 + 32, 2), (-0.25, 0.0, 4 * 64 + 32, 0),
+    (0.5, -9.0, 0, 1), (-0.5, -4.0, 0, 0), (-7.0, 99.0, 8 * 64 + 63, -7), (0.49, 0.0, 0 * 64 + 32, 1)])
+def test_table_rows_round_to_the_grid(mean, log_scale, row, centre):
+    one = 1 << 20
+    rows, centres = table_rows(np.array([mean * one]), np.array([log_scale * one]))
+    assert (rows.tolist(), centres.tolist()) == ([row], [centre])
+
+
+def test_squash_table(toy_priors):
+    _, integer = toy_priors
+    k = np.array([-32767, -1024, -1023, -5, -1, 0, 1, 5, 1023, 32767])
+    expected = np.sign(k) * np.rint(256 * np.log1p(np.minimum(np.abs(k), 1023)))
+    np.testing.assert_array_equal(integer.squash(k), expected)
+
+
+def test_logistic_table_is_the_law():
+    table = logistic_table(SYMBOLS)
+    assert table.shape == (1024, 64)
+    np.testing.assert_allclose(table.sum(axis=1), 1.0, atol=1e-9)
+    k, offset, scale = np.arange(-31, 32), 5 / 16 - 0.5, np.exp(-4 + 40 / 8)
+    expected = np.diff(1 / (1 + np.exp(-(np.append(k - 0.5, 31.5) - offset) / scale)))
+    np.testing.assert_allclose(table[5 * 64 + 40, :63], expected, rtol=1e-9)
+
+
+def test_quantized_weights_are_masked_integers():
+    net = Prior()
+    tensors = quantize_prior(net)
+    assert {t.dtype.name for n, t in tensors.items() if n.endswith("weight")} == {"int16"}
+    for i, band in enumerate(BANDS):
+        own = tensors[f"bands.{i}.own.weight"]
+        hidden = np.repeat(np.arange(len(band.groups)), len(own) // len(band.groups))
+        assert not own[hidden[:, None] <= band.group_of_latent].any()
+        assert own[hidden[:, None] > band.group_of_latent].any()
+
+
+def test_weights_that_do_not_fit_are_refused():
+    net = Prior()
+    with torch.no_grad():
+        net.refine[0][0].weight[0, 0, 0, 0] = 8.1  # 12 binary places in 16 bits
+    with pytest.raises(ValueError):
+        quantize_prior(net)
+
+
+def test_bounds_hold_for_the_largest_inputs():
+    """The oracle adds the magnitudes of one layer by itself, in exact integers."""
+    tensors = quantize_prior(Prior())
+    weight = tensors["bands.2.mix.weight"].astype(object)
+    assert largest_sum(tensors) >= max(sum(abs(v) for v in row.ravel()) for row in weight) * 2**18
+    check_bounds(tensors)
+    tensors["bands.2.mix.weight"] = np.full((1, 1 << 17), 32767, dtype=np.int16)
+    with pytest.raises(ValueError):
+        check_bounds(tensors)
