@@ -10,13 +10,25 @@ from odpiece.formats.files import STANDARD, check_output, make_folder, read_byte
 
 @click.command()
 @click.argument("file", metavar="INPUT")
-@click.option("-o", "--output", metavar="OUT",
-              help="Output picture (.png, .jpg, .webp), - for PNG on standard output. [default: INPUT with .png]")
-@click.option("--tokens", type=click.IntRange(1, 1024), metavar="N",
-              help="Decode only the first N tokens of each piece: a coarser picture.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    help="Output picture (.png, .jpg, .webp), - for PNG on standard output. [default: INPUT with .png]",
+)
+@click.option(
+    "--tokens",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Decode only the first N tokens of each piece: a coarser picture.",
+)
 @click.option("--allow-partial", is_flag=True, help="Decode what is certain of a file whose end is missing.")
-@click.option("--progressive", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-              help="Also write a picture for each group of tokens as it arrives, DIR/00-lengths.png and so on.")
+@click.option(
+    "--progressive",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Also write a picture for each group of tokens as it arrives, DIR/00-lengths.png and so on.",
+)
 @output_options
 def decode(file, output, tokens, allow_partial, progressive, force, console):
     """Decode the .odp file INPUT (- for standard input)."""

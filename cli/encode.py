@@ -8,11 +8,23 @@ from odpiece.formats.files import check_output, read_bytes, write_bytes
 
 @click.command()
 @click.argument("picture", metavar="INPUT")
-@click.option("-q", "quality", type=click.IntRange(1, 1024), default=64, show_default=True, metavar="N",
-              help="Tokens that each 64x64 piece keeps at most, 1 to 1024: more is better and larger.")
+@click.option(
+    "-q",
+    "quality",
+    type=click.IntRange(1, 1024),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Tokens that each 64x64 piece keeps at most, 1 to 1024: more is better and larger.",
+)
 @click.option("-o", "--output", metavar="OUT", help="Output file, - for standard output. [default: INPUT with .odp]")
-@click.option("--coder", type=click.Choice(["learned", "static", "raw"]), default="learned", show_default=True,
-              help="How tokens are coded: by the learned prior, by fixed histograms, or not compressed at all.")
+@click.option(
+    "--coder",
+    type=click.Choice(["learned", "static", "raw"]),
+    default="learned",
+    show_default=True,
+    help="How tokens are coded: by the learned prior, by fixed histograms, or not compressed at all.",
+)
 @output_options
 def encode(picture, quality, output, coder, force, console):
     """Encode the picture INPUT (PNG, JPEG, WebP, ...; - for standard input)."""

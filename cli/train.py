@@ -19,7 +19,12 @@ def train():
 @click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
 @click.option("--val", type=FOLDER, required=True, help="Folder of validation pictures, never trained on.")
 @click.option("--out", type=OUT, required=True, help="Folder for checkpoints and the log.")
-@click.option("--minutes", type=float, required=True, help="Length of the run, resumed parts together; 0 writes the untrained network.")
+@click.option(
+    "--minutes",
+    type=float,
+    required=True,
+    help="Length of the run, resumed parts together; 0 writes the untrained network.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
 @click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores to use, 0 for all.")
@@ -46,7 +51,9 @@ CHECKPOINT = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Checkpoint to write.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), required=True, help="Length of the run.")
 @click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
-@click.option("--crops", type=click.IntRange(1), default=300, show_default=True, help="Crops for the static histograms.")
+@click.option(
+    "--crops", type=click.IntRange(1), default=300, show_default=True, help="Crops for the static histograms."
+)
 def prior(checkpoint, data, out, minutes, cache, crops):
     """Train the prior alone, on tokens as the codec writes them, the tokenizer frozen.
 
@@ -62,7 +69,9 @@ def prior(checkpoint, data, out, minutes, cache, crops):
     from odpiece.models.training.prior_loop import PriorOptions, train_prior
 
     with TemporaryDirectory() as folder:
-        static, _, _ = _fit_static(load_averaged(checkpoint)[0], Path(folder), "draft", PictureCache(data, cache), crops)
+        static, _, _ = _fit_static(
+            load_averaged(checkpoint)[0], Path(folder), "draft", PictureCache(data, cache), crops
+        )
 
     def code(latents, q):
         return draft(latents, q, static["latents"]).bands
@@ -72,7 +81,9 @@ def prior(checkpoint, data, out, minutes, cache, crops):
 
 @train.command()
 @click.option("--checkpoint", type=CHECKPOINT, required=True, help="Checkpoint of `train tokenizer` or `train prior`.")
-@click.option("--data", type=FOLDER, required=True, help="Folder of training pictures, for the tables of probabilities.")
+@click.option(
+    "--data", type=FOLDER, required=True, help="Folder of training pictures, for the tables of probabilities."
+)
 @click.option("--name", required=True, help="Name of the model.")
 @click.option("--out", type=OUT, required=True, help="Folder for the weights file, the graphs and the index.")
 @click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")

@@ -8,8 +8,14 @@ from odpiece.formats.files import check_output, read_bytes, write_bytes
 
 @click.command()
 @click.argument("file", metavar="INPUT")
-@click.option("-q", "tokens", type=click.IntRange(1, 1024), required=True, metavar="N",
-              help="Tokens of each piece to keep, 1 to 1024.")
+@click.option(
+    "-q",
+    "tokens",
+    type=click.IntRange(1, 1024),
+    required=True,
+    metavar="N",
+    help="Tokens of each piece to keep, 1 to 1024.",
+)
 @click.option("-o", "--output", required=True, metavar="OUT", help="Output file, - for standard output.")
 @output_options
 def truncate(file, tokens, output, force, console):

@@ -9,9 +9,10 @@ predictor that gives, step by step, the table row and the centre of each latent:
     coder.trims           whether pieces whose last tokens are zero should be shortened before coding: it pays
                           where zeros are dear
     coder.predictor(q, limit, lengths).predict(band, group, phase, bands)
-                          `limit` is the most tokens a piece keeps; gives (rows, centres), int64 of shapes that broadcast to (latents of the group, h, w),
+                          (rows, centres), int64 of shapes that broadcast to (latents of the group, h, w),
                           given all latents coded before, in `bands`: int32 (latents, h, w) a band, where
-                          those not yet coded are zero; asked in coding order
+                          those not yet coded are zero; asked in coding order. `limit` is the most tokens
+                          a piece keeps
 """
 
 from dataclasses import dataclass

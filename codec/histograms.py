@@ -68,7 +68,10 @@ def fit_static(latents):
         counts = counter.latents.reshape(shape)
         pooled = smooth(counts.sum(axis=1).reshape(-1, SYMBOLS)).reshape(Q_OCTAVES, 1, -1, SYMBOLS)
         counts = counts + CLASS_STRENGTH * pooled / pooled.sum(axis=-1, keepdims=True)
-        tables = {"latents": to_table(counts.reshape(-1, SYMBOLS)).reshape(shape), "lengths": to_table(counter.lengths + 0.5)}
+        tables = {
+            "latents": to_table(counts.reshape(-1, SYMBOLS)).reshape(shape),
+            "lengths": to_table(counter.lengths + 0.5),
+        }
     return tables
 
 
@@ -98,7 +101,7 @@ def analyze(transform, pictures):
 
 
 def smooth(counts):
-    """Counts (rows, 64) plus STRENGTH pseudo-counts, spread as a two-sided geometric law of the row's mean magnitude."""
+    """Counts (rows, 64) plus STRENGTH pseudo-counts: a two-sided geometric law of the row's mean magnitude."""
     magnitude = np.abs(np.arange(SYMBOLS) - LARGEST)
     mean = (counts @ magnitude + 0.02) / (counts.sum(axis=1) + 1.0)
     law = (mean / (1.0 + mean))[:, None] ** magnitude

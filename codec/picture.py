@@ -31,9 +31,11 @@ def encode(pixels, q=64, *, model=None, coder=CoderId.LEARNED):
     """
     pixels = _checked_pixels(pixels)
     q = _checked_count(q, "q")
+    if coder not in list(CoderId):
+        raise OptionError(f"coder is {coder}, give one of {', '.join(map(str, CoderId))}")
     model = model or load_model()
     height, width, _ = pixels.shape
-    header = Header(width, height, q, coder, model.fingerprint)
+    header = Header(width, height, q, CoderId(coder), model.fingerprint)
     latents = model.transform.analyze(whole_pieces(pixels))
     return _pack(source(latents, q, coder_of(coder, model), model.static_tables["latents"]), header, model)
 

@@ -136,7 +136,9 @@ def _pack_fields(header):
     limited = header.limit < header.q
     fields = VERSION << 13 | limited * LIMIT_FLAG | header.coder << 10 | header.q - 1
     sizes = _pack_varint(header.width - 1) + _pack_varint(header.height - 1)
-    return MAGIC + struct.pack(">H", fields) + header.model + sizes + (_pack_varint(header.limit - 1) if limited else b"")
+    return (
+        MAGIC + struct.pack(">H", fields) + header.model + sizes + (_pack_varint(header.limit - 1) if limited else b"")
+    )
 
 
 def _pack_varint(number):

@@ -12,7 +12,9 @@ def _session(graph, tensors, threads):
     """A session of the graph file `graph`; `tensors` are {name: float array}."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    values = {n: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(t, dtype=np.float32)) for n, t in tensors.items()}
+    values = {
+        n: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(t, dtype=np.float32)) for n, t in tensors.items()
+    }
     options.add_external_initializers(list(values), list(values.values()))
     return ort.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"])
 

@@ -121,7 +121,10 @@ class Predictor:
 
     def _refine(self, latents):
         """The context that the band just coded hands to the next one."""
-        w = {name: self.prior.weights[f"refine.{self.band}.{name}"] for name in ("0.weight", "0.bias", "2.weight", "2.bias")}
+        w = {
+            name: self.prior.weights[f"refine.{self.band}.{name}"]
+            for name in ("0.weight", "0.bias", "2.weight", "2.bias")
+        }
         seen = self.prior.squash(latents)
         if self.context is not None:
             seen = np.concatenate([seen, self.context])
@@ -163,7 +166,9 @@ class Predictor:
         members = BANDS[self.band].group_of_latent == group
         mean, log_scale = (
             _mix(self._weight(f"{head}.weight")[members, : len(hidden)], hidden)
-            + self._weight(f"{head}.bias")[members, None, None] for head in ("mean", "log_scale"))
+            + self._weight(f"{head}.bias")[members, None, None]
+            for head in ("mean", "log_scale")
+        )
         log_scale = log_scale + interpolate(self._weight("base_log_scale"), self.q)[members, None, None]
         return table_rows(mean, log_scale)
 

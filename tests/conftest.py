@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from odpiece.codec.coders import FIRST_ROW, SYMBOLS, LearnedCoder, RawCoder, StaticCoder
+from odpiece.codec.coders import FIRST_ROW, LENGTH_CLASSES, SYMBOLS, LearnedCoder, RawCoder, StaticCoder
 from odpiece.codec.histograms import to_table
 from odpiece.codec.tokens import LENGTHS, full_length_index, shorten
-from odpiece.models.interface import BANDS, LENGTH_CLASSES, Q_OCTAVES
+from odpiece.models.interface import BANDS, Q_OCTAVES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -94,8 +94,6 @@ def toy_priors(toy_tables):
     with torch.no_grad():
         for p in net.parameters():
             p.add_(torch.randn_like(p) * 0.03)
-        for band in net.bands:
-            band.length.normal_(0, 0.5)
     tables = {"tables": to_table(logistic_table(SYMBOLS)), "lengths": toy_tables["lengths"]}
     return net.double().eval(), IntegerPrior(quantize_prior(net) | tables)
 

@@ -66,7 +66,6 @@ class BandPrior(nn.Module):
         base = (octaves @ self.base_log_scale)[:, :, None, None]
         return self.mean(h).float(), self.log_scale(h).float() + base
 
-
     def _same_group(self, latents):
         """What each block's hidden units see of their own group, in neighbours of earlier phases."""
         phase = torch.as_tensor(self.band.phase_map(*latents.shape[2:]), device=latents.device)
@@ -78,8 +77,11 @@ class Refine(nn.Sequential):
 
     def __init__(self, inputs):
         super().__init__(
-            nn.Conv2d(inputs, CONTEXT_HIDDEN, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(CONTEXT_HIDDEN, 4 * CONTEXT, 1), nn.PixelShuffle(2))
+            nn.Conv2d(inputs, CONTEXT_HIDDEN, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(CONTEXT_HIDDEN, 4 * CONTEXT, 1),
+            nn.PixelShuffle(2),
+        )
 
 
 def logistic_bits(latents, mean, log_scale):

@@ -67,8 +67,9 @@ def _build_cache(paths, cache, sources):
     with open(partial, "wb") as out, ThreadPoolExecutor(2) as pool:
         for path, rgb in tqdm(zip(paths, pool.map(load_rgb, paths)), total=len(paths), desc="decode", disable=None):
             h, w, _ = rgb.shape
-            entries.append({"file": path.name, "source": sources.get(path.name, ""),
-                            "height": h, "width": w, "offset": offset})
+            entries.append(
+                {"file": path.name, "source": sources.get(path.name, ""), "height": h, "width": w, "offset": offset}
+            )
             out.write(rgb.tobytes())
             offset += rgb.size
     partial.rename(cache / "pixels.u8")

@@ -5,7 +5,6 @@ makes a session hands the tensors over. Pixels enter and leave as uint8 (H, W, 3
 """
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from odpiece.models.interface import BANDS, Q_OCTAVES
@@ -80,8 +79,10 @@ def _external(name, shape):
 
 
 def _band_values():
-    return [helper.make_tensor_value_info(f"band{i}", TensorProto.FLOAT, [1, b.latents, f"h{i}", f"w{i}"])
-            for i, b in enumerate(BANDS)]
+    return [
+        helper.make_tensor_value_info(f"band{i}", TensorProto.FLOAT, [1, b.latents, f"h{i}", f"w{i}"])
+        for i, b in enumerate(BANDS)
+    ]
 
 
 def _pixel_value():

@@ -98,10 +98,15 @@ class Run:
         tokenizer, prior = self.averaged
         return {
             "architecture": self.tokenizer.arch.to_dict(),
-            "tokenizer": self.tokenizer.state_dict(), "prior": self.prior.state_dict(),
-            "averaged_tokenizer": tokenizer.state_dict(), "averaged_prior": prior.state_dict(),
-            "optimizers": self.optimizers.state_dict(), "generator": self.generator.get_state(),
-            "step": self.step, "seconds": self.seconds, "best": self.best,
+            "tokenizer": self.tokenizer.state_dict(),
+            "prior": self.prior.state_dict(),
+            "averaged_tokenizer": tokenizer.state_dict(),
+            "averaged_prior": prior.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
         }
 
     @classmethod

@@ -45,8 +45,9 @@ class Optimizers:
         groups = [{"params": linear, "lr": LINEAR_RATE}, {"params": rest, "lr": ADAM_RATE}]
         self.all = [
             torch.optim.Adam(groups, betas=(0.9, 0.98), fused=True),
-            torch.optim.Muon(self.matrices, lr=MUON_RATE, weight_decay=0.0, ns_steps=MUON_ITERATIONS,
-                             adjust_lr_fn="match_rms_adamw"),
+            torch.optim.Muon(
+                self.matrices, lr=MUON_RATE, weight_decay=0.0, ns_steps=MUON_ITERATIONS, adjust_lr_fn="match_rms_adamw"
+            ),
         ]
         self.rates = [[group["lr"] for group in o.param_groups] for o in self.all]
         self.parameters = self.muon_weights + linear + rest

@@ -47,7 +47,12 @@ def initialise(tokenizer, pixels):
     s.patch.weight[:, :, 1, 1] = patch.T
     s.patch.bias.zero_()
     for net in (a, s):
-        for blocks, scale in ((net.fine, fine), (net.middle, middle), (net.coarse32, coarse32), (net.coarse64, coarse64)):
+        for blocks, scale in (
+            (net.fine, fine),
+            (net.middle, middle),
+            (net.coarse32, coarse32),
+            (net.coarse64, coarse64),
+        ):
             for block in blocks:
                 block.scale.copy_(scale)
     return coarse64, coarse32[PASSED_ON:], middle[PASSED_ON:]

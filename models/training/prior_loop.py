@@ -7,9 +7,9 @@ the zeros that rate-aware rounding makes.
 import copy
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 import torch
@@ -63,7 +63,9 @@ def train_prior(options):
             bar.update(round(seconds) - bar.n)
             if seconds - logged >= LOG_SECONDS:
                 bar.set_postfix(loss=f"{np.mean(bits):.5f}")
-                log.write(json.dumps({"step": step, "minutes": round(seconds / 60, 2), "loss": float(np.mean(bits))}) + "\n")
+                log.write(
+                    json.dumps({"step": step, "minutes": round(seconds / 60, 2), "loss": float(np.mean(bits))}) + "\n"
+                )
                 log.flush()
                 bits, logged = [], seconds
     save(state | {"prior": prior.state_dict(), "averaged_prior": average.state_dict()}, options.out)

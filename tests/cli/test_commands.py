@@ -14,7 +14,7 @@ from odpiece.codec import decode, encode
 from odpiece.formats import errors
 from odpiece.formats.container import unpack
 
-KEYS = {"width", "height", "q", "tokens", "bytes", "bpp", "raw_bits", "model", "coder", "sha256", "bits_per_group"}
+KEYS = {"width", "height", "q", "limit", "tokens", "bytes", "bpp", "raw_bits", "model", "coder", "sha256", "bits_per_group"}
 PROGRAM = "from odpiece.cli.main import main; main()"
 CODER_OVERHEAD = 4  # bytes that a payload may differ from its ideal code length
 LONG_NAME = "x" * 300 + ".png"

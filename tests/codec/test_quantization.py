@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from odpiece.codec.coders import SYMBOLS, RawCoder
-from odpiece.codec.quantization import LAMBDA, RateAware, dequantize, draft, whole_pieces
+from odpiece.codec.coders import LENGTH_CLASSES, SYMBOLS, LearnedCoder, RawCoder
+from odpiece.codec.quantization import LAMBDA, RateAware, dequantize, draft, source, whole_pieces
 from odpiece.codec.range_coder import Reader, Writer, row_total
 from odpiece.codec.tokens import LENGTHS, kept_mask
 from odpiece.codec.walk import walk
-from odpiece.models.interface import BANDS, LENGTH_CLASSES, Q_OCTAVES, step_size
+from odpiece.models.interface import BANDS, Q_OCTAVES, step_size
 
 FIRST = (0, 48, 84)  # row of each band's first latent in a static table
 LEVEL = np.full((Q_OCTAVES, LENGTH_CLASSES, 264, SYMBOLS), row_total(SYMBOLS) // SYMBOLS, dtype=np.uint32)
@@ -160,14 +160,22 @@ class Checked:
 @pytest.mark.parametrize("q", [3, 100, 1024])
 def test_rate_aware_choices_are_the_cheapest(q, coder):
     lengths = np.array([[q, min(q, 20)]])
-    source = Checked(random_latents(1, 2, q, seed=q), q, lengths, coder)
+    checked = Checked(random_latents(1, 2, q, seed=q), q, lengths, coder)
     writer = Writer()
-    tokens, _ = walk(writer, coder, q, 1, 2, source)
+    tokens, _ = walk(writer, coder, q, 1, 2, checked)
     np.testing.assert_array_equal(tokens.lengths, lengths)
-    assert source.asked == 3 * lengths.sum()
-    assert source.moved > 0 or q == 3 or isinstance(coder, RawCoder)
+    assert checked.asked == 3 * lengths.sum()
+    assert checked.moved > 0 or q == 3 or isinstance(coder, RawCoder)
     got, _ = walk(Reader(writer.to_bytes()), coder, q, 1, 2)
     assert got.sha256 == tokens.sha256
+
+
+def test_source_trims_where_the_coder_asks(coder, toy_tables):
+    latents = tuple(z * 0.03 for z in random_latents(2, 2, 100, seed=4))
+    got = source(latents, 100, coder, toy_tables["latents"]).lengths
+    drafted = draft(latents, 100, toy_tables["latents"]).lengths
+    assert drafted.min() < 100
+    np.testing.assert_array_equal(got, np.full((2, 2), 100) if isinstance(coder, LearnedCoder) else drafted)
 
 
 def test_rate_aware_choices_of_the_raw_coder_are_the_nearest():

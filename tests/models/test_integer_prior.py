@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from odpiece.codec.coders import SYMBOLS, LearnedCoder  # noqa: E402
 from odpiece.codec.range_coder import Writer  # noqa: E402
-from odpiece.codec.tokens import LENGTHS, kept_mask, shorten  # noqa: E402
+from odpiece.codec.tokens import kept_mask, shorten  # noqa: E402
 from odpiece.codec.walk import walk  # noqa: E402
 from odpiece.models import prior  # noqa: E402
 from odpiece.models.interface import BANDS, octave_weights  # noqa: E402
@@ -21,15 +21,11 @@ def latents(random_bands):
     return random_bands(2, 3, seed=1, escapes=0)
 
 
-CLASSES = np.array([[0, 1, 2], [3, 0, 1]])  # length classes of 2x3 pieces, ...
-STEPS = np.array([[0, 2, 4], [6, 0, 1]])  # ... and lengths that belong to them, in steps of LENGTHS below the longest
-
-
-def predict_all(integer, q, latents, classes):
+def predict_all(integer, q, latents):
     """(rows, centres) of every latent, as a decoder meets them: what is not coded yet is zero."""
     coded = tuple(np.zeros_like(z) for z in latents)
     rows, centres = (tuple(np.full(z.shape, -1) for z in latents) for _ in range(2))
-    predictor = integer.predictor(q, classes)
+    predictor = integer.predictor(q)
     for i, band in enumerate(BANDS):
         phases = band.phase_map(*latents[i].shape[1:])
         for g in range(len(band.groups)):
@@ -44,12 +40,12 @@ def predict_all(integer, q, latents, classes):
 
 
 @torch.no_grad()
-def float_parameters(net, q, latents, classes):
+def float_parameters(net, q, latents):
     """(mean, log scale) of every latent of each band, by the masked network that sees everything at once."""
     octaves, context = torch.tensor(octave_weights(q)).double()[None], None
     for i, z in enumerate(latents):
         seen = squash(torch.tensor(z).double()[None])
-        mean, log_scale = net.bands[i](seen, context, octaves, torch.tensor(classes)[None])
+        mean, log_scale = net.bands[i](seen, context, octaves)
         yield mean[0].numpy(), log_scale[0].numpy()
         if i < 2:
             context = net.refine[i](seen if context is None else torch.cat([seen, context], 1))
@@ -59,8 +55,8 @@ def float_parameters(net, q, latents, classes):
 def test_rows_and_centres_are_the_float_network_s(q, latents, toy_priors):
     """A row is 64 log scales (-4 and up by 1/8) for each of 16 offsets (-1/2 and up by 1/16) from the centre."""
     net, integer = toy_priors
-    rows, centres = predict_all(integer, q, latents, CLASSES)
-    for row, centre, (mean, log_scale) in zip(rows, centres, float_parameters(net, q, latents, CLASSES), strict=True):
+    rows, centres = predict_all(integer, q, latents)
+    for row, centre, (mean, log_scale) in zip(rows, centres, float_parameters(net, q, latents), strict=True):
         offset, scale = row // 64 / 16 - 0.5, row % 64 / 8 - 4
         assert (0 <= row).all() and (row < 1024).all()
         assert np.abs(centre + offset - mean).max() < 1 / 32 + 0.05
@@ -70,11 +66,11 @@ def test_rows_and_centres_are_the_float_network_s(q, latents, toy_priors):
 @torch.no_grad()
 def test_bits_are_those_of_the_float_network(latents, toy_priors):
     net, integer = toy_priors
-    tokens = shorten(latents, LENGTHS[len(LENGTHS) - 1 - STEPS])
+    tokens = shorten(latents, np.array([[1024, 512, 128], [48, 1024, 768]]))
     _, groups = walk(Writer(), LearnedCoder(integer), 1024, 2, 3, tokens)
     masks = [torch.tensor(kept_mask(band, tokens.lengths))[None].double() for band in BANDS]
     inputs = [torch.tensor(z).double()[None] for z in tokens.bands]
-    bits = net(inputs, masks, torch.tensor(octave_weights(1024)).double()[None], torch.tensor(CLASSES)[None])
+    bits = net(inputs, masks, torch.tensor(octave_weights(1024)).double()[None])
     for band, expected in zip(BANDS, bits):
         got = sum(g.bits for g in groups if g.name.startswith(f"{band.block}."))
         assert got == pytest.approx(expected.sum().item(), rel=0.02)
@@ -100,10 +96,10 @@ def integer_conv3(weight, flat, h, w):
 def test_sums_are_those_of_integers(random_bands, toy_priors, monkeypatch):
     """All layers in int64, with escapes in the picture: not one row differs."""
     latents = random_bands(1, 2, seed=3, escapes=0.02)
-    rows, centres = predict_all(toy_priors[1], 77, latents, CLASSES[:1, :2])
+    rows, centres = predict_all(toy_priors[1], 77, latents)
     monkeypatch.setattr(prior, "_mix", integer_mix)
     monkeypatch.setattr(prior, "_conv3", integer_conv3)
-    exact_rows, exact_centres = predict_all(toy_priors[1], 77, latents, CLASSES[:1, :2])
+    exact_rows, exact_centres = predict_all(toy_priors[1], 77, latents)
     for a, b in zip(rows + centres, exact_rows + exact_centres, strict=True):
         np.testing.assert_array_equal(a, b)
 

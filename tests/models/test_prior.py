@@ -22,9 +22,9 @@ def random_latents(rows=2, columns=3, seed=0):
 
 
 @torch.no_grad()
-def bits_of(prior, latents, lengths=((1024,) * 3,) * 2, q=100, classes=None):
+def bits_of(prior, latents, lengths=((1024,) * 3,) * 2, q=100):
     masks = [m.double() for m in kept_masks(torch.tensor([lengths]))]
-    return prior(latents, masks, torch.tensor(octave_weights(q)).double()[None], classes)
+    return prior(latents, masks, torch.tensor(octave_weights(q)).double()[None])
 
 
 CASES = [(i, g) for i, band in enumerate(BANDS) for g in range(len(band.groups))]
@@ -86,17 +86,6 @@ def test_bits_depend_on_the_quality(prior):
     latents = random_latents()
     for a, b in zip(bits_of(prior, latents, q=10), bits_of(prior, latents, q=20)):
         assert (a - b).abs().max() > 1e-6
-
-
-def test_bits_depend_on_the_length_class_of_the_piece(prior):
-    latents = random_latents()
-    classes = torch.zeros(1, 2, 3, dtype=torch.long)
-    before = bits_of(prior, latents, classes=classes)
-    classes[0, 1, 2] = 3
-    for band, a, b in zip(BANDS, before, bits_of(prior, latents, classes=classes), strict=True):
-        changed = ((a - b).abs()[0] > 1e-9).any(0)
-        assert changed[band.side :, 2 * band.side :].all()
-        assert not changed[: band.side].any() and not changed[:, : 2 * band.side].any()
 
 
 def test_latents_that_are_not_kept_cost_nothing(prior):

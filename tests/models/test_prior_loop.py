@@ -8,9 +8,11 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from odpiece.codec.coders import SYMBOLS, piece_classes  # noqa: E402
+from odpiece.codec.coders import SYMBOLS  # noqa: E402
 from odpiece.codec.quantization import draft  # noqa: E402
 from odpiece.codec.range_coder import row_total  # noqa: E402
+from odpiece.codec.tokens import kept_mask  # noqa: E402
+from odpiece.models.interface import BANDS, octave_weights  # noqa: E402
 from odpiece.models.nets.prior import Prior  # noqa: E402
 from odpiece.models.nets.transform import Architecture  # noqa: E402
 from odpiece.models.training import loop, prior_loop  # noqa: E402
@@ -30,9 +32,8 @@ def one_thread():
 
 
 def code(latents, q):
-    """Plain rounding and trimming, as PriorOptions.quantize wants it."""
-    tokens = draft(latents, q, LEVEL)
-    return tokens.lengths, piece_classes(tokens.lengths, q), tokens.bands
+    """Plain rounding, as PriorOptions.quantize wants it."""
+    return draft(latents, q, LEVEL).bands
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_log_has_a_line_a_step(trained):
 
 
 def test_tokens_are_the_codec_s(tokenizer_run, photo):
-    """Each crop at REPEATS qualities, with the lengths, classes and zeros that `quantize` gives."""
+    """Each crop at REPEATS qualities, rounded and dropped as `quantize` does."""
     crops, seen = np.stack([photo[:128, :128], photo[64:, :128]]), []
 
     def record(latents, q):
@@ -92,15 +93,14 @@ def test_tokens_are_the_codec_s(tokenizer_run, photo):
         return seen[-1][1]
 
     tokens = prior_loop._code(tokenizer_run.tokenizer, crops, np.random.default_rng(0), record)
-    bands, masks, octaves, classes, quality = tokens
+    bands, masks, octaves, quality = tokens
     assert quality.tolist() == [q for q, _ in seen] and len(seen) == 2 * prior_loop.REPEATS
     assert all(1 <= q <= 1024 for q in quality.tolist())
-    for i, (_, (lengths, piece_class, coded)) in enumerate(seen):
-        assert (classes[i].numpy() == piece_class).all()
-        for z, mask, expected in zip(bands, masks, coded, strict=True):
+    for i, (q, coded) in enumerate(seen):
+        for band, z, mask, expected in zip(BANDS, bands, masks, coded, strict=True):
             np.testing.assert_array_equal(z[i].numpy(), expected)
-            assert not z[i][mask[i] == 0].any()
-    assert octaves.shape == (4, 11)
+            np.testing.assert_array_equal(mask[i].numpy(), kept_mask(band, np.full((2, 2), q)))
+        np.testing.assert_array_equal(octaves[i].numpy(), octave_weights(q))
 
 
 def test_steps_lower_the_bits_of_the_same_tokens(tokenizer_run, photo):

@@ -1,0 +1,99 @@
+"""Truncated, cut and progressive files, and the coders, on the command line."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from odpiece.cli.main import main
+from odpiece.codec.picture import decode, encode, read
+from odpiece.formats import errors
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, photo):
+    """The working directory, with photo.png and photo.odp, which is encoded at q = 200."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photo).save("photo.png")
+    (tmp_path / "photo.odp").write_bytes(encode(photo, 200))
+    return tmp_path
+
+
+def exit_code(*arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(list(arguments))
+    return caught.value.code
+
+
+@pytest.mark.parametrize("coder", ["learned", "static", "raw"])
+def test_the_coder_is_chosen_and_named(folder, capsys, photo, coder):
+    main(["encode", "photo.png", "-q", "30", "--coder", coder, "-o", f"{coder}.odp"])
+    main(["info", f"{coder}.odp", "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["coder"] == coder
+    assert decode((folder / f"{coder}.odp").read_bytes()).shape == photo.shape
+
+
+def test_an_unknown_coder_is_a_usage_error(folder):
+    assert exit_code("encode", "photo.png", "--coder", "zip") == 2
+
+
+def test_truncate(folder, capsys):
+    main(["truncate", "photo.odp", "-q", "20", "-o", "short.odp"])
+    assert "short.odp" in capsys.readouterr().err
+    whole, short = read((folder / "photo.odp").read_bytes()), read((folder / "short.odp").read_bytes())
+    assert short.tokens.to_bytes() == whole.tokens.first(20).to_bytes()
+    main(["info", "short.odp", "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["q"], facts["limit"]) == (200, 20)
+
+
+def test_truncate_does_not_replace(folder, capsys):
+    before = (folder / "photo.odp").read_bytes()
+    assert exit_code("truncate", "photo.odp", "-q", "20", "-o", "photo.odp") == errors.OutputExistsError.exit_code
+    assert (folder / "photo.odp").read_bytes() == before
+    main(["truncate", "photo.odp", "-q", "20", "-o", "photo.odp", "--force"])
+    assert (folder / "photo.odp").read_bytes() != before
+
+
+def test_a_cut_file_needs_permission(folder, capsys):
+    data = (folder / "photo.odp").read_bytes()
+    (folder / "cut.odp").write_bytes(data[: len(data) // 2])
+    assert exit_code("decode", "cut.odp") == errors.DamagedError.exit_code
+    assert not (folder / "cut.png").exists()
+    capsys.readouterr()
+    main(["decode", "cut.odp", "--allow-partial"])
+    message = capsys.readouterr().err
+    assert "tokens could be decoded" in message and "cut.odp" in message
+    with Image.open("cut.png") as picture:
+        assert picture.size == (256, 192)
+
+
+def test_a_whole_file_needs_no_warning(folder, capsys):
+    main(["decode", "photo.odp", "--allow-partial", "-o", "out.png"])
+    assert "could be decoded" not in capsys.readouterr().err
+
+
+def test_a_cut_header_is_an_error_even_so(folder):
+    (folder / "cut.odp").write_bytes((folder / "photo.odp").read_bytes()[:9])
+    assert exit_code("decode", "cut.odp", "--allow-partial") == errors.DamagedError.exit_code
+
+
+def test_progressive_pictures_approach_the_last(folder, photo):
+    main(["decode", "photo.odp", "-o", "out.png", "--progressive", "steps"])
+    names = sorted(p.name for p in (folder / "steps").iterdir())
+    assert len(names) == len(read((folder / "photo.odp").read_bytes()).groups)
+    assert names[0] == "00-lengths.png" and names[1] == "01-64.0.png"
+    final = np.asarray(Image.open("out.png")).astype(float)
+    errors_by_step = [np.mean((np.asarray(Image.open(folder / "steps" / name)) - final) ** 2) for name in names]
+    assert errors_by_step[-1] == 0
+    assert errors_by_step[0] > errors_by_step[len(names) // 2] > 0
+
+
+def test_progressive_keeps_existing_pictures(folder):
+    (folder / "steps").mkdir()
+    (folder / "steps" / "01-64.0.png").write_text("mine")
+    code = exit_code("decode", "photo.odp", "-o", "out.png", "--progressive", "steps")
+    assert code == errors.OutputExistsError.exit_code
+    assert (folder / "steps" / "01-64.0.png").read_text() == "mine"

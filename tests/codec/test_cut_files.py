@@ -1,0 +1,118 @@
+"""Cut files, truncation and progress: what can be known is known, and nothing else."""
+
+import numpy as np
+import pytest
+
+from odpiece.codec.picture import decode, encode, read, read_partial, truncate
+from odpiece.codec.tokens import LENGTHS, first_groups
+from odpiece.formats.container import CoderId
+from odpiece.formats.errors import DamagedError, NotOdpError, OptionError
+from odpiece.models.interface import BANDS
+
+
+def certain_by_loop(partial, whole):
+    """Upper bound: tokens of `partial` whose three latents equal those of `whole`."""
+    count = 0
+    for band, a, b in zip(BANDS, partial.bands, whole.bands):
+        kept = band.token_index[::3]
+        equal = (a == b).reshape(band.ranks, 3, *a.shape[1:]).all(axis=1)
+        count += int(equal.sum()) if kept.size else 0
+    return count
+
+
+@pytest.mark.parametrize("coder", CoderId)
+@pytest.mark.parametrize("q", [4, 64, 300])
+def test_every_cut_gives_only_certain_tokens(photo, coder, q):
+    data = encode(photo[:128, :128], q, coder=coder)
+    whole, before = read(data), 0
+    header = len(data) - len(_payload(data))
+    for end in range(len(data) + 1):
+        if end < header:
+            with pytest.raises((DamagedError, NotOdpError)):
+                read_partial(data[:end])
+            continue
+        part = read_partial(data[:end])
+        assert part.certain >= before
+        before = part.certain
+        for a, b in zip(part.tokens.bands, whole.tokens.bands):
+            assert ((a == b) | (a == 0)).all()
+        assert part.certain <= certain_by_loop(part.tokens, whole.tokens)
+    assert before == whole.tokens.count and part.complete
+
+
+def _payload(data):
+    from odpiece.formats.container import unpack
+
+    return unpack(data)[1]
+
+
+def test_half_a_file_holds_about_half_of_the_tokens_bits(photo):
+    """The certain tokens are not far fewer than the bytes pay for."""
+    data = encode(photo, 256)
+    part = read_partial(data[: len(data) // 2])
+    known_bits = sum(group.bits for group in part.groups)
+    assert not part.complete
+    assert part.certain > 0
+    assert known_bits > 0.8 * 8 * (len(data) // 2 - 40) - max(g.bits for g in read(data).groups)
+
+
+def test_a_longer_part_gives_a_better_picture(photo):
+    data = encode(photo, 256)
+    errors = []
+    for share in (0.3, 0.6, 1.0):
+        part = read_partial(data[: int(len(data) * share)])
+        errors.append(np.mean((part.picture(part.tokens).astype(float) - photo) ** 2))
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_without_permission_a_cut_file_is_an_error(photo):
+    data = encode(photo, 64)
+    with pytest.raises(DamagedError):
+        read(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("coder", CoderId)
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 50, 64, 65, 199, 200, 1024])
+def test_truncate_keeps_exactly_the_first_tokens(photo, coder, count):
+    data = encode(photo[:128], 200, coder=coder)
+    short = read(truncate(data, count))
+    assert short.tokens.to_bytes() == read(data).tokens.first(count).to_bytes()
+    assert short.tokens.lengths.max() <= count
+    assert short.header.q == 200 and short.header.limit == min(count, 200)
+
+
+def test_truncating_twice_is_truncating_once(photo):
+    data = encode(photo[:64], 256)
+    assert truncate(truncate(data, 100), 30) == truncate(data, 30)
+    assert truncate(data, 1024) == data
+
+
+def test_truncated_file_decodes_like_its_prefix(photo):
+    data = encode(photo, 256)
+    assert (decode(truncate(data, 40)) == decode(data, tokens=40)).all()
+
+
+def test_truncate_checks_its_number(photo):
+    data = encode(photo[:64, :64], 4)
+    for count in (0, 1025, 2.5):
+        with pytest.raises(OptionError):
+            truncate(data, count)
+
+
+def test_progress_adds_group_after_group(photo):
+    contents = read(encode(photo, 256))
+    steps = list(contents.progress())
+    assert len(steps) == len(contents.groups)
+    assert not any(z.any() for z in steps[0].bands)
+    assert steps[-1].to_bytes() == contents.tokens.to_bytes()
+    for before, after in zip(steps, steps[1:]):
+        for a, b in zip(before.bands, after.bands):
+            assert ((a == b) | (a == 0)).all()
+
+
+def test_first_groups_cuts_at_the_lengths_ladder(photo):
+    """Groups and lengths share their borders: the first n groups of a full piece are its first LENGTHS[n] tokens."""
+    tokens = read(encode(photo, 1024)).tokens
+    for count in range(len(LENGTHS)):
+        a, b = first_groups(tokens, count), tokens.first(int(LENGTHS[count]))
+        assert all((x == y).all() for x, y in zip(a.bands, b.bands))
