@@ -51,32 +51,16 @@ CHECKPOINT = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Checkpoint to write.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), required=True, help="Length of the run.")
 @click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
-@click.option(
-    "--crops", type=click.IntRange(1), default=300, show_default=True, help="Crops for the static histograms."
-)
-def prior(checkpoint, data, out, minutes, cache, crops):
-    """Train the prior alone, on tokens as the codec writes them, the tokenizer frozen.
+def prior(checkpoint, data, out, minutes, cache):
+    """Train the prior alone, on the tokens that the codec will write, the tokenizer frozen.
 
     `train export` turns the result into the integer network that ships.
     """
     _require_torch()
 
-    from tempfile import TemporaryDirectory
-
-    from odpiece.codec.quantization import draft
-    from odpiece.models.training.data import PictureCache
-    from odpiece.models.training.loop import load_averaged
     from odpiece.models.training.prior_loop import PriorOptions, train_prior
 
-    with TemporaryDirectory() as folder:
-        static, _, _ = _fit_static(
-            load_averaged(checkpoint)[0], Path(folder), "draft", PictureCache(data, cache), crops
-        )
-
-    def code(latents, q):
-        return draft(latents, q, static["latents"]).bands
-
-    train_prior(PriorOptions(checkpoint, data, out, minutes, code, cache))
+    train_prior(PriorOptions(checkpoint, data, out, minutes, cache))
 
 
 @train.command()
@@ -93,34 +77,24 @@ def export(checkpoint, data, name, out, cache, crops):
     _require_torch()
 
     from odpiece.codec.coders import SYMBOLS
-    from odpiece.codec.histograms import fit_learned
+    from odpiece.codec.histograms import analyze, fit_learned, fit_static
+    from odpiece.models.library import open_model
     from odpiece.models.prior import IntegerPrior
-    from odpiece.models.training.data import PictureCache
-    from odpiece.models.training.export import write_model
+    from odpiece.models.training.data import PictureCache, random_crops
+    from odpiece.models.training.export import folded_tensors, write_model
     from odpiece.models.training.loop import load_averaged
     from odpiece.models.training.quantized_prior import logistic_table, quantize_prior
 
     network, float_prior = load_averaged(checkpoint)
-    static, latents, tensors = _fit_static(network, out, name, PictureCache(data, cache), crops)
-    integers = quantize_prior(float_prior)
+    tensors = folded_tensors(network)
+    write_model(out, name, network.arch, tensors)  # without tables: enough to analyse pictures
+    transform = open_model(out / f"{name}.safetensors").transform
+    latents = analyze(transform, random_crops(PictureCache(data, cache), crops, rng=1))
+    static, integers = fit_static(latents), quantize_prior(float_prior)
     learned = fit_learned(IntegerPrior(dict(integers)), latents, static, logistic_table(SYMBOLS))
     tensors |= {f"static.{key}": table for key, table in static.items()}
     tensors |= {f"prior.{key}": table for key, table in (integers | learned).items()}
     click.echo(f"{name}: SHA-256 {write_model(out, name, network.arch, tensors)}")
-
-
-def _fit_static(network, folder, name, cache, crops):
-    """Static tables, the latents they were counted on, and the network's tensors, by way of a model without tables."""
-    from odpiece.codec.histograms import analyze, fit_static
-    from odpiece.models.library import open_model
-    from odpiece.models.training.data import random_crops
-    from odpiece.models.training.export import folded_tensors, write_model
-
-    tensors = folded_tensors(network)
-    write_model(folder, name, network.arch, tensors)
-    transform = open_model(folder / f"{name}.safetensors").transform
-    latents = analyze(transform, random_crops(cache, crops, rng=1))
-    return fit_static(latents), latents, tensors
 
 
 def _require_torch():

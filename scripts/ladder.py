@@ -50,7 +50,7 @@ def float_bits(tokens, q, prior):
     bands = tuple(torch.tensor(z)[None].float() for z in tokens.bands)
     with torch.no_grad():
         masks = kept_masks(torch.tensor(tokens.lengths)[None])
-        return sum(float(b.sum()) for b in prior(bands, masks, torch.as_tensor(octave_weights([q]))))
+        return sum(float(b.sum()) for b in prior.bits(bands, masks, torch.as_tensor(octave_weights([q]))))
 
 
 def rungs(pixels, q, prior):

@@ -92,7 +92,7 @@ def logistic_bits(latents, mean, log_scale):
 
 
 class Prior(nn.Module):
-    """Bits of all latents of a picture."""
+    """The distributions, and bits, of all latents of a picture."""
 
     def __init__(self):
         super().__init__()
@@ -106,13 +106,21 @@ class Prior(nn.Module):
         for band, rms in zip(self.bands, spread):
             band.base_log_scale.copy_(torch.log(0.55 * rms / steps[:, None] + 0.08))
 
-    def forward(self, latents, kept, octaves):
-        """Bits a latent, a tuple like `latents`: integer-valued floats (B, C, h, w), zero where `kept` is 0."""
-        bits, context = [], None
-        for i, (z, k) in enumerate(zip(latents, kept)):
+    def forward(self, latents, octaves):
+        """A list of (mean, log scale), each (B, C, h, w), one pair a band.
+
+        `latents` are integer-valued floats (B, C, h, w), one a band; `octaves` are octave weights (B, 11).
+        """
+        laws, context = [], None
+        for i, z in enumerate(latents):
             seen = squash(z)
             mean, log_scale = self.bands[i](seen, context, octaves)
-            bits.append(logistic_bits(z, mean, log_scale.clamp(-4.0, 6.0)) * k)
+            laws.append((mean, log_scale.clamp(-4.0, 6.0)))
             if i < len(self.refine):
                 context = self.refine[i](seen if context is None else torch.cat([seen, context], 1))
-        return tuple(bits)
+        return laws
+
+    def bits(self, latents, kept, octaves):
+        """Bits a latent, a tuple like `latents`, zero where `kept` is 0."""
+        laws = self(latents, octaves)
+        return tuple(logistic_bits(z, *law) * k for z, law, k in zip(latents, laws, kept))

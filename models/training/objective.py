@@ -5,6 +5,7 @@ import math
 import torch
 
 from odpiece.models.interface import BANDS, TOKENS, octave_weights, step_size
+from odpiece.models.nets.prior import logistic_bits
 
 LAMBDA = 0.15  # the classical slope -dD/dR of a uniform quantizer, in squared steps a bit
 SHORTENED = 0.15  # share of the pieces' lengths that are drawn below q
@@ -33,10 +34,27 @@ def kept_masks(lengths):
     return masks
 
 
-def quantize(latents, masks, step):
-    """round(latent / step) * mask with straight-through gradients; `step` is (B,)."""
-    scaled = [z.float() / step[:, None, None, None] for z in latents]
-    return tuple((z + (z.round() - z).detach()) * m for z, m in zip(scaled, masks))
+def choose(scaled, masks, prior, octaves):
+    """Integer-valued floats like `scaled` (latents over the step, one tensor a band): rate-aware rounding.
+
+    As the encoder does while it codes: each latent is rounded, then moved one step towards zero where that
+    lowers squared error + LAMBDA * bits, here with all bits given the rounded latents. Zero where a mask is 0.
+    """
+    with torch.no_grad():
+        nearest = tuple(z.round() * m for z, m in zip(scaled, masks))
+        chosen = []
+        for z, k, law in zip(scaled, nearest, prior(nearest, octaves)):
+            low = k - k.sign()
+            gain = (z - low) ** 2 - (z - k) ** 2 + LAMBDA * (logistic_bits(low, *law) - logistic_bits(k, *law))
+            chosen.append(torch.where(gain < 0, low, k))
+    return tuple(chosen)
+
+
+def quantize(latents, masks, step, prior, octaves):
+    """Latents over the step, rounded by `choose`, with straight-through gradients; `step` is (B,)."""
+    scaled = tuple(z.float() / step[:, None, None, None] for z in latents)
+    chosen = choose(scaled, masks, prior, octaves)
+    return tuple(z * m + (k - z * m).detach() for z, k, m in zip(scaled, chosen, masks))
 
 
 def run(tokenizer, prior, pixels, quality, lengths):
@@ -47,8 +65,8 @@ def run(tokenizer, prior, pixels, quality, lengths):
     step = torch.as_tensor(step_size(quality.cpu()), dtype=torch.float32, device=pixels.device)
     octaves = torch.as_tensor(octave_weights(quality.cpu()), device=pixels.device)
     masks = kept_masks(lengths)
-    tokens = quantize(tokenizer.analysis(pixels), masks, step)
-    bits = sum(b.sum((1, 2, 3)) for b in prior(tokens, masks, octaves))
+    tokens = quantize(tokenizer.analysis(pixels), masks, step, prior, octaves)
+    bits = sum(b.sum((1, 2, 3)) for b in prior.bits(tokens, masks, octaves))
     decoded = tokenizer.synthesis([z * step[:, None, None, None] for z in tokens], octaves)
     error = (decoded.float() - pixels).square().sum((1, 2, 3))
     return error, bits

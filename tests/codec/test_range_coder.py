@@ -73,6 +73,20 @@ def test_writer_gives_the_symbols_back():
     np.testing.assert_array_equal(Writer().symbols(table, rows, symbols), symbols)
 
 
+def test_symbols_are_coded_row_by_row_each_in_order():
+    """One call for all is the same as a call for each symbol, in the documented order."""
+    rng = np.random.default_rng(6)
+    table = random_table(rng, 3, 8)
+    rows = rng.integers(3, size=500)
+    symbols = draw(rng, table, rows)
+    writer = Writer()
+    for row in range(3):
+        for at in range(500):
+            if rows[at] == row:
+                writer.symbols(table, rows[at : at + 1], symbols[at : at + 1])
+    assert written(table, rows, symbols) == writer.to_bytes()
+
+
 def test_symbols_and_uniform_interleave():
     table = random_table(np.random.default_rng(1), 2, 16)
     rows, symbols = np.array([1, 0, 1]), np.array([5, 15, 0], dtype=np.int32)

@@ -24,7 +24,7 @@ def random_latents(rows=2, columns=3, seed=0):
 @torch.no_grad()
 def bits_of(prior, latents, lengths=((1024,) * 3,) * 2, q=100):
     masks = [m.double() for m in kept_masks(torch.tensor([lengths]))]
-    return prior(latents, masks, torch.tensor(octave_weights(q)).double()[None])
+    return prior.bits(latents, masks, torch.tensor(octave_weights(q)).double()[None])
 
 
 CASES = [(i, g) for i, band in enumerate(BANDS) for g in range(len(band.groups))]
@@ -147,7 +147,7 @@ def test_initialised_prior_widens_with_the_spread():
     zeros = [torch.zeros(1, b.latents, b.side, b.side) for b in BANDS]
     ones = [torch.ones_like(z) for z in zeros]
     with torch.no_grad():
-        coarse, fine = (prior(zeros, ones, torch.tensor(octave_weights(q))[None]) for q in (1, 1024))
+        coarse, fine = (prior.bits(zeros, ones, torch.tensor(octave_weights(q))[None]) for q in (1, 1024))
     for a, b in zip(coarse, fine):
         assert (b > a).all()  # at a finer step a zero is rarer
         assert (a[0, :, 0, 0].diff() <= 1e-5).all()  # and rarer where the spread is wider

@@ -8,19 +8,15 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from odpiece.codec.coders import SYMBOLS  # noqa: E402
-from odpiece.codec.quantization import draft  # noqa: E402
-from odpiece.codec.range_coder import row_total  # noqa: E402
 from odpiece.codec.tokens import kept_mask  # noqa: E402
 from odpiece.models.interface import BANDS, octave_weights  # noqa: E402
 from odpiece.models.nets.prior import Prior  # noqa: E402
 from odpiece.models.nets.transform import Architecture  # noqa: E402
-from odpiece.models.training import loop, prior_loop  # noqa: E402
+from odpiece.models.training import loop, objective, prior_loop  # noqa: E402
 from odpiece.models.training.optimizers import Optimizers  # noqa: E402
 
 SMALL = Architecture(fine=48, fine_hidden=16, synthesis_fine_blocks=1, middle_hidden=16, analysis_middle_blocks=1,
                      synthesis_middle_blocks=1, coarse_hidden=16, synthesis_coarse_blocks=1)
-LEVEL = np.full((11, 4, 264, SYMBOLS), row_total(SYMBOLS) // SYMBOLS, dtype=np.uint32)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,11 +25,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def code(latents, q):
-    """Plain rounding, as PriorOptions.quantize wants it."""
-    return draft(latents, q, LEVEL).bands
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +45,7 @@ def trained(tokenizer_run, photo, tmp_path_factory):
     Image.fromarray(np.concatenate([photo, photo[::-1]])).save(root / "pictures" / "a.png")
     loop.save(tokenizer_run.state_dict(), root / "best.pt")
     options = prior_loop.PriorOptions(root / "best.pt", root / "pictures", root / "out" / "prior.pt", minutes=1 / 60,
-                                      quantize=code, cache=root / "cache", batch=1)
+                                      cache=root / "cache", batch=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prior_loop, "LOG_SECONDS", 0)
         prior_loop.train_prior(options)
@@ -84,28 +75,29 @@ def test_log_has_a_line_a_step(trained):
     assert all(np.isfinite(line["loss"]) and line["loss"] > 0 for line in lines)
 
 
-def test_tokens_are_the_codec_s(tokenizer_run, photo):
-    """Each crop at REPEATS qualities, rounded and dropped as `quantize` does."""
-    crops, seen = np.stack([photo[:128, :128], photo[64:, :128]]), []
+def tokens_of(run, photo, seed):
+    crops = loop.to_float(np.stack([photo[:128, :128], photo[64:, 100:228]]))
+    return prior_loop._tokens(run.tokenizer, run.prior, crops, torch.Generator().manual_seed(seed))
 
-    def record(latents, q):
-        seen.append((q, code(latents, q)))
-        return seen[-1][1]
 
-    tokens = prior_loop._code(tokenizer_run.tokenizer, crops, np.random.default_rng(0), record)
-    bands, masks, octaves, quality = tokens
-    assert quality.tolist() == [q for q, _ in seen] and len(seen) == 2 * prior_loop.REPEATS
-    assert all(1 <= q <= 1024 for q in quality.tolist())
-    for i, (q, coded) in enumerate(seen):
-        for band, z, mask, expected in zip(BANDS, bands, masks, coded, strict=True):
-            np.testing.assert_array_equal(z[i].numpy(), expected)
-            np.testing.assert_array_equal(mask[i].numpy(), kept_mask(band, np.full((2, 2), q)))
+def test_tokens_are_whole_numbers_dropped_at_their_quality(tokenizer_run, photo):
+    """Each crop at REPEATS qualities."""
+    bands, masks, octaves, quality = tokens_of(tokenizer_run, photo, 0)
+    assert len(quality) == 2 * prior_loop.REPEATS and len(set(quality.tolist())) > 1
+    for i, q in enumerate(quality.tolist()):
         np.testing.assert_array_equal(octaves[i].numpy(), octave_weights(q))
+        for band, z, mask in zip(BANDS, bands, masks, strict=True):
+            np.testing.assert_array_equal(mask[i].numpy(), kept_mask(band, np.full((2, 2), q)))
+            assert (z[i] == z[i].round()).all() and not (z[i] * (1 - mask[i])).any()
+    assert all(z.any() for z in bands[:1])
 
 
 def test_steps_lower_the_bits_of_the_same_tokens(tokenizer_run, photo):
-    crops = np.stack([photo[:128, :128], photo[64:, 100:228]])
-    tokens = prior_loop._code(tokenizer_run.tokenizer, crops, np.random.default_rng(3), code)
+    def draw(seed):
+        return objective.draw_quality(4, torch.Generator().manual_seed(seed))
+
+    seed = next(seed for seed in range(99) if draw(seed).max() > 500)  # so that every band has tokens
+    tokens = tokens_of(tokenizer_run, photo, seed)
     torch.manual_seed(0)
     net = Prior()
     before = {name: p.detach().clone() for name, p in net.named_parameters()}

@@ -16,8 +16,9 @@ from odpiece.codec import decode, encode  # noqa: E402
 from odpiece.codec.tokens import kept_mask  # noqa: E402
 from odpiece.formats.container import CoderId  # noqa: E402
 from odpiece.formats.errors import UnknownModelError  # noqa: E402
-from odpiece.models.interface import BANDS, step_size  # noqa: E402
+from odpiece.models.interface import BANDS, octave_weights, step_size  # noqa: E402
 from odpiece.models.library import open_model  # noqa: E402
+from odpiece.models.nets.prior import Prior, logistic_bits  # noqa: E402
 from odpiece.models.nets.transform import Architecture  # noqa: E402
 from odpiece.models.training import loop, objective  # noqa: E402
 from odpiece.models.training.optimizers import COOLDOWN, WARMUP_STEPS, rate_factor  # noqa: E402
@@ -92,12 +93,34 @@ def test_quantize_rounds_and_passes_gradients_of_kept_latents():
     step = torch.tensor([0.5, 4.0])
     latents = [(torch.randn(2, b.latents, b.side, b.side) * 5).requires_grad_() for b in BANDS]
     masks = objective.kept_masks(torch.tensor([[[20]], [[700]]]))
-    tokens = objective.quantize(latents, masks, step)
+    prior, octaves = Prior(), torch.as_tensor(octave_weights(np.array([20, 700])))
+    tokens = objective.quantize(latents, masks, step, prior, octaves)
     sum(z.sum() for z in tokens).backward()
-    for z, k, mask in zip(latents, tokens, masks):
-        expected = torch.stack([(z[i] / step[i]).round() for i in range(2)]) * mask
-        assert (k == expected).all()
+    nearest = [(z / step[:, None, None, None]).round() * mask for z, mask in zip(latents, masks)]
+    for z, k, near, mask in zip(latents, tokens, nearest, masks):
+        moved = k.detach() != near
+        assert (k.detach()[moved] == (near - near.sign())[moved]).all()  # one step towards zero, or not at all
         torch.testing.assert_close(z.grad * step[:, None, None, None], mask)  # 1 in units of the step
+    assert any((k != near).any() for k, near in zip(tokens, nearest))
+
+
+@torch.no_grad()
+def test_choose_never_costs_more_than_rounding():
+    """With bits given the rounded latents, latent by latent."""
+    torch.manual_seed(1)
+    prior, octaves = Prior(), torch.as_tensor(octave_weights(np.array([900])))
+    scaled = tuple(torch.randn(1, b.latents, 2 * b.side, b.side) * 2 for b in BANDS)
+    masks = objective.kept_masks(torch.tensor([[[900], [900]]]))
+    nearest = tuple(z.round() * m for z, m in zip(scaled, masks))
+    laws = prior(nearest, octaves)
+    chosen = objective.choose(scaled, masks, prior, octaves)
+
+    def costs(latents):
+        return [(z - k) ** 2 + objective.LAMBDA * logistic_bits(k, *law) for z, k, law in zip(scaled, latents, laws)]
+
+    for ours, plain in zip(costs(chosen), costs(nearest)):
+        assert (ours <= plain + 1e-5).all()
+        assert (ours < plain - 1e-3).any()
 
 
 def test_cost_weighs_error_by_the_step():
@@ -115,7 +138,8 @@ def test_error_is_that_of_the_decoded_picture(run, crops):
     error, bits = objective.run(run.tokenizer, run.prior, crops, quality, lengths)
     latents = run.tokenizer.analysis(crops)
     step = torch.tensor(step_size(quality), dtype=torch.float32)
-    tokens = objective.quantize(latents, objective.kept_masks(lengths), step)
+    octaves = torch.as_tensor(octave_weights(quality))
+    tokens = objective.quantize(latents, objective.kept_masks(lengths), step, run.prior, octaves)
     lost = crops.square().sum((1, 2, 3)) - sum(z.square().sum((1, 2, 3)) for z in latents)
     for z, k in zip(latents, tokens):
         lost = lost + (z - k * step[:, None, None, None]).square().sum((1, 2, 3))
