@@ -8,6 +8,7 @@ from odpiece.formats.errors import MissingExtraError, OptionError
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 OUT = click.Path(file_okay=False, path_type=Path)
+CHECKPOINT = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -40,9 +41,6 @@ def tokenizer(data, val, out, minutes, resume, cache, threads):
         raise OptionError(str(error)) from None
     for row in train_tokenizer(options):
         click.echo(f"q {row['q']:>4}  {row['psnr']:.2f} dB  {row['bpp']:.4f} bits a pixel")
-
-
-CHECKPOINT = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @train.command()

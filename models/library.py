@@ -28,10 +28,10 @@ class Model:
     read when they are first needed.
     """
 
-    def __init__(self, name, path, sha256, threads=0):
+    def __init__(self, name, path, sha256):
         self.name, self.sha256 = name, sha256
         self.fingerprint = bytes.fromhex(sha256)[:FINGERPRINT_BYTES]
-        self._path, self._threads = path, threads
+        self._path = path
 
     def tensors(self, prefix):
         """{name: array} of the tensors whose names start with `prefix`."""
@@ -43,7 +43,7 @@ class Model:
         """The Transform (see interface.py) on onnxruntime."""
         from odpiece.models.onnx_backend import OnnxTransform
 
-        return OnnxTransform(self.tensors, self._graph, self._threads)
+        return OnnxTransform(self.tensors, self._graph)
 
     def _graph(self, part):
         return self._path.with_name(f"{self._path.stem}.{part}.onnx")

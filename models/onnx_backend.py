@@ -8,33 +8,34 @@ from odpiece.models.interface import BANDS, octave_weights
 ort.set_default_logger_severity(3)
 
 
-def _session(graph, tensors, threads):
-    """A session of the graph file `graph`; `tensors` are {name: float array}."""
+def _session(graph, tensors):
+    """A session of the graph file `graph`, and the initializers it reads; `tensors` are {name: float array}.
+
+    The initializers do not copy the arrays, and the session does not hold them: keep both together.
+    """
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    values = {
-        n: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(t, dtype=np.float32)) for n, t in tensors.items()
-    }
+    arrays = {name: np.ascontiguousarray(t, dtype=np.float32) for name, t in tensors.items()}
+    values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     options.add_external_initializers(list(values), list(values.values()))
-    return ort.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"]), values
 
 
 class OnnxTransform:
-    """A Transform (see interface.py) on the CPU. `threads` 0 means all cores.
+    """A Transform (see interface.py) on all cores of the CPU.
 
     `load(prefix)` must give {name: float array} of the weights file's tensors whose names start so, and
     `graph(name)` the path of the graph "analysis" or "synthesis". Sessions are made at first use: an
     encoder never loads the synthesis.
     """
 
-    def __init__(self, load, graph, threads=0):
-        self._load, self._graph, self._threads = load, graph, threads
+    def __init__(self, load, graph):
+        self._load, self._graph = load, graph
         self._sessions = {}
 
     def _get(self, name):
         if name not in self._sessions:
-            self._sessions[name] = _session(self._graph(name), self._load(f"{name}."), self._threads)
-        return self._sessions[name]
+            self._sessions[name] = _session(self._graph(name), self._load(f"{name}."))
+        return self._sessions[name][0]
 
     def analyze(self, pixels):
         bands = [f"band{i}" for i in range(len(BANDS))]

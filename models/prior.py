@@ -17,6 +17,7 @@ LIMIT = float(1 << 18)  # activations are clipped to +-LIMIT
 EXACT = 1 << 53
 OCTAVE_BITS = 6  # binary places of log2(q)
 MEAN_STEPS = 16  # means are multiples of 1/16
+LARGEST_MEAN = 1 << 13
 SCALE_STEPS = 8  # log scales are multiples of 1/8 ...
 LOWEST_SCALE = -4  # ... from here ...
 SCALES = 64  # ... so many
@@ -138,11 +139,11 @@ class Predictor:
         self.group = group
         block = slice(group * self.width, (group + 1) * self.width)
         known = int(np.searchsorted(BANDS[self.band].group_of_latent, group))
-        self.flat = _padded(self.prior.squash(latents[:known]))
         bias = self._weight("own.bias")[block] + interpolate(self._weight("condition"), self.q)[block]
         self.sums = np.broadcast_to(bias[:, None, None], (self.width, *latents.shape[1:]))
         if known:
-            self.sums = self.sums + _conv3(self._weight("own.weight")[block, :known], self.flat, *latents.shape[1:])
+            seen = _padded(self.prior.squash(latents[:known]))
+            self.sums = self.sums + _conv3(self._weight("own.weight")[block, :known], seen, *latents.shape[1:])
         if self.context is not None:
             self.sums = self.sums + _mix(self._weight("context.weight")[block], self.context)
 
@@ -176,7 +177,7 @@ class Predictor:
 def table_rows(mean, log_scale):
     """(rows, centres) int64 from sums with ACTIVATION_BITS + WEIGHT_BITS binary places."""
     one = 1 << (ACTIVATION_BITS + WEIGHT_BITS)
-    mean = np.floor(mean * MEAN_STEPS / one + 0.5)
+    mean = np.clip(np.floor(mean * MEAN_STEPS / one + 0.5), -LARGEST_MEAN * MEAN_STEPS, LARGEST_MEAN * MEAN_STEPS)
     centres = np.floor(mean / MEAN_STEPS + 0.5)
     scale = np.clip(np.floor((log_scale / one - LOWEST_SCALE) * SCALE_STEPS + 0.5), 0, SCALES - 1)
     rows = (mean - MEAN_STEPS * centres + MEAN_STEPS // 2) * SCALES + scale

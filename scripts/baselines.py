@@ -46,7 +46,7 @@ def encode_peer(pixels, codec, quality, shrink):
     return Trial(codec, shrink, quality, len(file.getvalue()), psnr(pixels, decoded), decoded)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _trials(data, shape, codec, shrinks):
     pixels = np.frombuffer(data, np.uint8).reshape(shape)
     return [encode_peer(pixels, codec, q, s) for s in shrinks for q in QUALITIES]

@@ -1,10 +1,10 @@
 """Bytes and PSNR of odpiece on a folder of pictures, beside WebP at the same bytes.
 
-    python scripts/rate_distortion.py FOLDER [--weights FILE.safetensors ...]
+    python scripts/rate_distortion.py FOLDER [--weights FILE.safetensors ...] [--coder learned|static|raw]
 
-One row for each q: mean bytes of a file, mean bits a pixel, mean PSNR; then WebP (method 6; full size
-and downscaled by 2 and 4) at the bytes of each odpiece file, mean of its best PSNR over the pictures for
-which any WebP is that small, and the mean difference on those pictures.
+A Markdown table a model, one row for each q: mean bytes of a file, bits a pixel and PSNR; then how much better
+odpiece is than WebP (method 6) at the bytes of each file, in dB, mean over the pictures for which any WebP
+is that small: once of full-size WebP and downscaled by 2 and 4, once downscaled by up to 16.
 """
 
 import argparse
@@ -15,47 +15,52 @@ from baselines import best_psnr_at, psnr
 from tqdm import tqdm
 
 from odpiece.codec import decode, encode
+from odpiece.formats.container import CoderId
 from odpiece.formats.files import read_bytes
 from odpiece.formats.images import read_image
 from odpiece.models.library import load_model, open_model
 
 QUALITIES = (1, 4, 16, 64, 256, 1024)
-SHRINKS = (1, 2, 4)
+ENVELOPES = ((1, 2, 4), (1, 2, 3, 4, 6, 8, 12, 16))
 
 
-def measure(pictures, model, q):
-    """(bytes, bits a pixel, PSNR, WebP's PSNR or nan) of each picture, float (n, 4)."""
+def measure(pictures, model, q, coder):
+    """(bytes, bits a pixel, PSNR, gain over each of ENVELOPES or nan) of each picture, float (n, 5)."""
     rows = []
     for pixels in pictures:
-        data = encode(pixels, q, model=model)
-        webp = best_psnr_at(pixels, "WebP", SHRINKS, len(data))
-        bpp = 8 * len(data) / (pixels.shape[0] * pixels.shape[1])
-        rows.append([len(data), bpp, psnr(pixels, decode(data, model=model)), np.nan if webp is None else webp])
+        data = encode(pixels, q, model=model, coder=coder)
+        quality = psnr(pixels, decode(data, model=model))
+        peers = [best_psnr_at(pixels, "WebP", shrinks, len(data)) for shrinks in ENVELOPES]
+        gains = [np.nan if peer is None else quality - peer for peer in peers]
+        rows.append([len(data), 8 * len(data) / (pixels.shape[0] * pixels.shape[1]), quality, *gains])
     return np.array(rows)
 
 
-def print_table(name, pictures, model):
-    print(f"\n{name} ({model.fingerprint.hex()}), {len(pictures)} pictures")
-    print("   q    bytes      bpp  PSNR dB | WebP dB  pictures  difference dB")
-    for q in tqdm(QUALITIES, desc=name, disable=None, leave=False):
-        rows = measure(pictures, model, q)
-        size, bpp, own, _ = rows.mean(axis=0)
-        reached = rows[~np.isnan(rows[:, 3])]
-        peer = f"{reached[:, 3].mean():7.2f}" if len(reached) else "      -"
-        gain = f"{(reached[:, 2] - reached[:, 3]).mean():+13.2f}" if len(reached) else ""
-        print(f"{q:4d} {size:8.0f} {bpp:8.4f} {own:8.2f} | {peer} {len(reached):9d}  {gain}")
+def print_table(pictures, model, coder):
+    print(f"\n{model.name} ({model.fingerprint.hex()}), {coder.name.lower()} coder, {len(pictures)} pictures\n")
+    print("| q | bytes | bits a pixel | PSNR dB | over WebP 1, 1/2, 1/4 | over WebP 1 to 1/16 |")
+    print("|---|---|---|---|---|---|")
+    for q in tqdm(QUALITIES, desc=model.name, disable=None, leave=False):
+        rows = measure(pictures, model, q, coder)
+        size, bpp, quality = rows[:, :3].mean(axis=0)
+        print(f"| {q} | {size:.0f} | {bpp:.4f} | {quality:.2f} | {_gain(rows[:, 3])} | {_gain(rows[:, 4])} |")
+
+
+def _gain(gains):
+    reached = gains[~np.isnan(gains)]
+    return f"{reached.mean():+.2f} dB ({len(reached)} pictures)" if len(reached) else "no WebP so small"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--weights", type=Path, nargs="*", default=[], help="further weights files to measure")
+    parser.add_argument("--weights", type=Path, nargs="*", default=[], help="weights files to measure as well")
+    parser.add_argument("--coder", choices=[coder.name.lower() for coder in CoderId], default="learned")
     options = parser.parse_args()
     files = sorted(path for path in options.folder.iterdir() if path.is_file())
     pictures = [read_image(read_bytes(path), path.name).pixels for path in files]
-    models = [load_model(), *map(open_model, options.weights)]
-    for model in models:
-        print_table(model.name, pictures, model)
+    for model in (load_model(), *map(open_model, options.weights)):
+        print_table(pictures, model, CoderId[options.coder.upper()])
 
 
 if __name__ == "__main__":
