@@ -69,7 +69,7 @@ def prior(checkpoint, data, out, minutes, cache):
 @click.option("--name", required=True, help="Name of the model.")
 @click.option("--out", type=OUT, required=True, help="Folder for the weights file, the graphs and the index.")
 @click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
-@click.option("--crops", type=click.IntRange(1), default=1000, show_default=True, help="Crops to count symbols on.")
+@click.option("--crops", type=click.IntRange(1), default=500, show_default=True, help="Crops to count symbols on.")
 def export(checkpoint, data, name, out, cache, crops):
     """Write a checkpoint's weights, the integer prior and the coders' tables as an installable model."""
     _require_torch()

@@ -23,6 +23,7 @@ from odpiece.models.interface import Q_OCTAVES
 PASSES = 2  # rate-aware rounding needs tables: the first pass has level ones
 STRENGTH = 4.0  # pseudo-counts a row
 CLASS_STRENGTH = 20.0  # pseudo-counts that a length class borrows from all classes
+LEARNED_PICTURES = 150  # enough for the learned coder, whose rows all latents share
 LAW_STRENGTH = 30.0  # pseudo-counts of the logistic law in a row of the learned coder
 LEVEL_LENGTHS = level_table(Q_OCTAVES, len(LENGTHS))
 
@@ -36,8 +37,7 @@ class Counter:
 
     def symbols(self, table, rows, symbols):
         counts = self.latents if table.shape == self.latents.shape else self.lengths
-        places = np.ravel_multi_index((rows, symbols), counts.shape)
-        counts += np.bincount(places, minlength=counts.size).reshape(counts.shape)
+        np.add.at(counts, (rows, symbols), 1)
         return symbols
 
     def uniform(self, size, values, count):
@@ -88,7 +88,8 @@ def fit_learned(prior, latents, static, law):
     """
     prior.tables, prior.lengths = to_table(law + 1e-9), static["lengths"]
     for number in range(PASSES):
-        pictures = tqdm(latents, desc=f"count, learned, pass {number + 1} of {PASSES}", disable=None)
+        name = f"count, learned, pass {number + 1} of {PASSES}"
+        pictures = tqdm(latents[:LEARNED_PICTURES], desc=name, disable=None)
         coder = LearnedCoder(prior)
         counter = count(coder, ((source(z, q, coder, static["latents"]), q) for z in pictures for q in octaves()))
         prior.tables = to_table(counter.latents + LAW_STRENGTH * law)

@@ -108,7 +108,7 @@ def read_partial(data, *, model=None):
     """Contents of a file whose end may be missing: all of a whole file, else what is certain.
 
     Nothing can be checked in a cut file, so damage before the cut goes unseen. Raises NotOdpError,
-    VersionError, UnknownModelError, and DamagedError where the header is cut or damaged.
+    VersionError, UnknownModelError, and DamagedError for a damaged header or what no writer writes.
     """
     try:
         return read(data, model=model)

@@ -1,8 +1,8 @@
 """The one walk over lengths and groups that encoder, decoder and everything that counts bits share.
 
-Order of a payload: the length of every piece, then band by band, coarse to fine, group by group, the
-latents of all pieces; within a group by table row, then by latent, then by block in raster order over
-the picture. After each group the exact values of its escaped latents.
+Order of a payload: the length of every piece, then band by band, coarse to fine, group by group, phase by
+phase, the latents of all pieces; within a phase by table row, then by latent, then by block in raster
+order over the picture. After each phase the exact values of its escaped latents.
 """
 
 from dataclasses import dataclass

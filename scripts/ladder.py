@@ -1,18 +1,19 @@
-"""What each coder makes of the same tokens: raw, static histograms, learned prior, real files.
+"""What each coder makes of the same tokens: raw, histograms, static tables, learned prior, real files.
 
-    python scripts/ladder.py FOLDER [--checkpoint FILE]
+    python scripts/ladder.py FOLDER --data TRAIN [--checkpoint FILE]
 
 The tokens are those that `encode` writes with the learned coder. Columns, in mean bits a picture:
 
-    raw       all latents at 6 bits
-    static    the same tokens under the static histograms, last zeros trimmed: ideal code length
-    own       file of the static coder with tokens of its own choosing (other pixels: see PSNR in docs)
-    float     cross-entropy of the float prior (needs --checkpoint and odpiece[torch])
-    integer   cross-entropy of the shipped integer prior
-    payload   the bits really written
-    file      the whole file
+    raw        all latents at 6 bits
+    histogram  one histogram for each latent of a block at this q, counted on such tokens of TRAIN
+    static     the shipped static tables, which also know each piece's length, last zeros trimmed
+    own        the static coder's file with tokens of its own choosing, for fewer bits and another picture
+    float      cross-entropy of the float prior (needs --checkpoint and odpiece[torch])
+    integer    cross-entropy of the shipped integer prior
+    payload    the bits really written
+    file       the whole file
 
-and the learned payload against the static one, in percent.
+and the learned payload against the histograms and the static tables, in percent.
 """
 
 import argparse
@@ -22,7 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 from odpiece.codec import encode
-from odpiece.codec.coders import coder_of
+from odpiece.codec.coders import FIRST_ROW, NO_CENTRE, SYMBOLS, coder_of, level_table
+from odpiece.codec.histograms import LEVEL_LENGTHS, count, smooth, to_table
 from odpiece.codec.picture import read
 from odpiece.codec.range_coder import Writer
 from odpiece.codec.tokens import trim
@@ -30,8 +32,34 @@ from odpiece.codec.walk import walk
 from odpiece.formats.container import CoderId, pack
 from odpiece.formats.files import read_bytes
 from odpiece.formats.images import read_image
+from odpiece.models.interface import BANDS
 
 QUALITIES = (1, 4, 16, 64, 256, 1024)
+TRAIN_PICTURES = 200
+CROP = 256
+
+
+class HistogramCoder:
+    """One table row for each latent of a block, whatever its neighbours."""
+
+    lengths = LEVEL_LENGTHS
+
+    def __init__(self, latents):
+        self.latents = latents
+
+    def predictor(self, q, limit, lengths):
+        return self
+
+    def predict(self, band, group, phase, bands):
+        members = np.flatnonzero(BANDS[band].group_of_latent == group)
+        return (FIRST_ROW[band] + members)[:, None, None], NO_CENTRE
+
+
+def histogram_coder(pictures, q):
+    """The HistogramCoder fitted to the tokens of `pictures` at quality `q`."""
+    tokens = ((read(encode(pixels, q)).tokens, q) for pixels in pictures)
+    counts = count(HistogramCoder(level_table(FIRST_ROW[-1], SYMBOLS)), tokens).latents
+    return HistogramCoder(to_table(smooth(counts)))
 
 
 def ideal_bits(tokens, q, coder):
@@ -41,7 +69,9 @@ def ideal_bits(tokens, q, coder):
 
 
 def float_bits(tokens, q, prior):
-    """Cross-entropy in bits of Tokens under a float prior (torch)."""
+    """Cross-entropy in bits of Tokens under a float prior (torch), nan where there is none."""
+    if prior is None:
+        return np.nan
     import torch
 
     from odpiece.models.interface import octave_weights
@@ -53,21 +83,35 @@ def float_bits(tokens, q, prior):
         return sum(float(b.sum()) for b in prior.bits(bands, masks, torch.as_tensor(octave_weights([q]))))
 
 
-def rungs(pixels, q, prior):
-    """Bits of one picture at quality `q`: raw, static, own, float, integer, payload, file."""
+def rungs(pixels, q, histograms, prior):
+    """Bits of one picture at quality `q`, a column each."""
     data = encode(pixels, q)
     contents = read(data)
-    static = ideal_bits(trim(contents.tokens.bands, q), q, coder_of(CoderId.STATIC, contents.model))
-    own = 8 * len(encode(pixels, q, coder=CoderId.STATIC))
-    floating = float_bits(contents.tokens, q, prior) if prior else np.nan
-    integer = sum(group.bits for group in contents.groups)
-    payload = 8 * (len(data) - len(pack(contents.header, b"")))
-    return contents.raw_bits, static, own, floating, integer, payload, 8 * len(data)
+    tokens = contents.tokens
+    lengths_bits = tokens.lengths.size * np.log2(LEVEL_LENGTHS.shape[1])  # that HistogramCoder wastes
+    return (
+        contents.raw_bits,
+        ideal_bits(tokens, q, histograms) - lengths_bits,
+        ideal_bits(trim(tokens.bands, q), q, coder_of(CoderId.STATIC, contents.model)),
+        8 * len(encode(pixels, q, coder=CoderId.STATIC)),
+        float_bits(tokens, q, prior),
+        sum(group.bits for group in contents.groups),
+        8 * (len(data) - len(pack(contents.header, b""))),
+        8 * len(data),
+    )
+
+
+def load(folder, count=None):
+    """uint8 (H, W, 3) pixels of the pictures in `folder`: all, or about `count`, evenly spaced by name."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    step = max(1, len(files) // count) if count else 1
+    return [read_image(read_bytes(path), path.name).pixels for path in files[::step]]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="training pictures, for the histograms")
     parser.add_argument("--checkpoint", type=Path, help="checkpoint that the shipped prior was exported from")
     options = parser.parse_args()
     prior = None
@@ -75,14 +119,14 @@ def main():
         from odpiece.models.training.loop import load_averaged
 
         _, prior = load_averaged(options.checkpoint)
-    files = sorted(path for path in options.folder.iterdir() if path.is_file())
-    pictures = [read_image(read_bytes(path), path.name).pixels for path in files]
-    print("   q      raw   static      own    float  integer  payload     file   against static")
+    pictures, crops = load(options.folder), [pixels[:CROP, :CROP] for pixels in load(options.data, TRAIN_PICTURES)]
+    print("| q | raw | histogram | static | own | float | integer | payload | file | to histogram | to static |")
+    print("|---|" + "---|" * 10)
     for q in tqdm(QUALITIES, disable=None, leave=False):
-        means = np.mean([rungs(pixels, q, prior) for pixels in pictures], axis=0)
-        print(
-            f"{q:4d} " + " ".join(f"{value:8.0f}" for value in means) + f" {100 * (means[5] / means[1] - 1):+15.1f} %"
-        )
+        histograms = histogram_coder(crops, q)
+        means = np.mean([rungs(pixels, q, histograms, prior) for pixels in pictures], axis=0)
+        payload = [f"{100 * (means[6] / means[i] - 1):+.1f} %" for i in (1, 2)]
+        print(f"| {q} | " + " | ".join(f"{value:.0f}" for value in means) + f" | {payload[0]} | {payload[1]} |")
 
 
 if __name__ == "__main__":

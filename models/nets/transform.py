@@ -35,6 +35,10 @@ class Architecture:
     analysis_coarse_blocks: int = 1
     synthesis_coarse_blocks: int = 3
 
+    def __post_init__(self):
+        if 4 * self.fine < self.middle:
+            raise ValueError(f"fine is {self.fine}, give at least {self.middle // 4}: {self.middle} channels come of it")
+
     @property
     def middle(self):
         """Channels at 1/16: as many as the latents of a 16x16 block in all bands together."""

@@ -87,7 +87,7 @@ class PictureCache:
         paths = list_pictures(folder)
         if not paths:
             raise ValueError(f"no pictures in {folder}")
-        listing = "\n".join(f"{p.name}:{p.stat().st_size}" for p in paths)
+        listing = "\n".join(f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in paths)
         key = hashlib.sha256(listing.encode()).hexdigest()[:16]
         cache = Path(root or default_cache_root()) / f"pictures-{key}"
         if not (cache / "index.json").is_file():

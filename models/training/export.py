@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
+from odpiece.models.interface import STEP_AT_OCTAVE
 from odpiece.models.nets.transform import Residual
 from odpiece.models.training.graph import analysis_graph, synthesis_graph
 
@@ -29,7 +30,8 @@ def write_model(folder, name, architecture, tensors):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
-    data = save(tensors, metadata={"architecture": json.dumps(architecture.to_dict())})
+    facts = {"architecture": architecture.to_dict(), "steps": STEP_AT_OCTAVE}
+    data = save(tensors, metadata={key: json.dumps(value) for key, value in facts.items()})
     digest = hashlib.sha256(data).hexdigest()
     (folder / f"{name}.safetensors").write_bytes(data)
     (folder / f"{name}.analysis.onnx").write_bytes(analysis_graph(tensors))

@@ -19,7 +19,7 @@ from odpiece.models.interface import Q_OCTAVES, step_size
 from odpiece.models.nets.prior import Prior
 from odpiece.models.nets.transform import Architecture, Tokenizer
 from odpiece.models.training import objective, pca
-from odpiece.models.training.data import PictureCache, crop_batches
+from odpiece.models.training.data import PictureCache, crop_batches, random_crops
 from odpiece.models.training.optimizers import Optimizers, rate_factor
 from odpiece.models.training.validation import validate
 
@@ -151,7 +151,7 @@ def train_tokenizer(options):
         run = Run.from_state_dict(torch.load(checkpoint, weights_only=True))
     else:
         run = Run(Architecture(), options.seed)
-        run.initialise(to_float(next(crop_batches(train, PCA_CROPS, options.seed, ahead=1))))
+        run.initialise(to_float(np.stack(random_crops(train, PCA_CROPS, options.seed))))
     batches = crop_batches(train, options.batch, seed=(options.seed, run.step))
     with open(options.out / "log.jsonl", "a") as log:
         return _train(run, batches, val, options, checkpoint, log)

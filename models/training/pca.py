@@ -11,12 +11,16 @@ import torch.nn.functional as F
 from odpiece.models.nets.transform import PASSED_ON, PATCH
 
 
+SMALLEST_SPREAD = 1e-3  # of a channel, as a part of the largest: where the pictures have too few dimensions
+
+
 def _components(x, count):
     """Principal components (count, C) of (B, C, h, w) and the root mean square (count,) along each."""
     rows = x.transpose(0, 1).flatten(1).double()
     values, vectors = torch.linalg.eigh(rows @ rows.T / rows.shape[1])
     order = values.argsort(descending=True)[:count]
-    return vectors[:, order].T.float(), values[order].clamp_min(1e-8).sqrt().float()
+    spread = values[order].clamp_min(SMALLEST_SPREAD**2 * values.max()).sqrt()
+    return vectors[:, order].T.float(), spread.float()
 
 
 def _apply(components, x):

@@ -10,6 +10,7 @@ from safetensors import safe_open
 
 from odpiece.codec.coders import SYMBOLS
 from odpiece.formats.errors import OptionError, UnknownModelError
+from odpiece.models.interface import STEP_AT_OCTAVE
 from odpiece.models.library import find_model, load_model, open_model
 from odpiece.models.prior import MEAN_STEPS, SCALES
 
@@ -113,3 +114,9 @@ def test_unknown_fingerprint():
     unknown = bytes(b ^ 0xFF for b in load_model().fingerprint)
     with pytest.raises(UnknownModelError, match=unknown.hex()):
         find_model(unknown)
+
+
+def test_shipped_weights_were_trained_with_the_steps_of_the_code():
+    """A file's q means nothing without them."""
+    with safe_open(WEIGHTS / INDEX["models"][INDEX["default"]]["file"], framework="numpy") as f:
+        assert json.loads(f.metadata()["steps"]) == list(STEP_AT_OCTAVE)
