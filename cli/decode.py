@@ -41,15 +41,19 @@ def decode(file, output, tokens, allow_partial, progressive, force, console):
     suffix = ".png" if output == STANDARD else suffix_of(Path(output))
     data = read_bytes(file)
     console.detail(f"read {len(data)} bytes from {file}")
-    contents = read_partial(data) if allow_partial else read(data)
+    with console.stages("tokens", "picture", "write") as begin:
+        begin("tokens")
+        contents = read_partial(data) if allow_partial else read(data)
+        console.detail(f"decoded {contents.certain} tokens")
+        begin("picture")
+        pixels = contents.picture(contents.tokens.first(tokens or contents.header.limit))
+        console.detail(f"made {pixels.shape[1]}x{pixels.shape[0]} pixels")
+        begin("write")
+        write_bytes(output, write_image(pixels, suffix), force)
     if not contents.complete:
         console.warn(f"{file} is cut or damaged: {contents.certain} tokens could be decoded")
-    console.detail(f"decoded {contents.certain} tokens")
     if progressive:
         _write_progress(contents, progressive, force, console)
-    pixels = contents.picture(contents.tokens.first(tokens or contents.header.limit))
-    console.detail(f"made {pixels.shape[1]}x{pixels.shape[0]} pixels")
-    write_bytes(output, write_image(pixels, suffix), force)
     console.result(f"{shown(output)}: {pixels.shape[1]}x{pixels.shape[0]}")
 
 

@@ -36,13 +36,16 @@ def encode(picture, quality, output, coder, force, console):
     from odpiece.formats.container import CoderId
     from odpiece.formats.images import read_image
 
-    image = read_image(data, picture)
+    with console.stages("read", "encode") as begin:
+        begin("read")
+        image = read_image(data, picture)
+        height, width, _ = image.pixels.shape
+        console.detail(f"read {width}x{height} pixels from {picture}")
+        begin("encode")
+        packed = encode_pixels(image.pixels, quality, coder=CoderId[coder.upper()])
+        console.detail(f"encoded at -q {quality}")
     for note in image.notes:
         console.warn(f"{picture}: {note}")
-    height, width, _ = image.pixels.shape
-    console.detail(f"read {width}x{height} pixels from {picture}")
-    packed = encode_pixels(image.pixels, quality, coder=CoderId[coder.upper()])
-    console.detail(f"encoded at -q {quality}")
     write_bytes(output, packed, force)
     bpp = 8 * len(packed) / (width * height)
     console.result(f"{shown(output)}: {width}x{height}, {len(packed)} bytes, {bpp:.4f} bits a pixel")

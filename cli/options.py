@@ -1,6 +1,7 @@
 """Options that several commands share, and the messages they govern."""
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -18,6 +19,20 @@ class Console:
     quiet: bool
     verbose: bool
     started: float
+
+    @contextmanager
+    def stages(self, *names):
+        """On a terminal, a bar that shows which of the stages `names` is on; gives the function that begins one."""
+        from tqdm import tqdm
+
+        layout = "{desc:<12}{n_fmt}/{total_fmt} |{bar:20}| {elapsed}"
+        with tqdm(total=len(names), disable=self.quiet or None, leave=False, bar_format=layout) as bar:
+
+            def begin(name):
+                bar.update(names.index(name) - bar.n)
+                bar.set_description_str(name)
+
+            yield begin
 
     def warn(self, message):
         if not self.quiet:

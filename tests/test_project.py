@@ -17,11 +17,14 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = SETTINGS["tool"]["setuptools"]["packages"]
 SOURCES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
-MODULES = sorted({
-    found.name
-    for name in PACKAGES
-    for found in pkgutil.iter_modules([str(ROOT.joinpath(*name.split(".")[1:]))], name + ".")
-} | set(PACKAGES))
+MODULES = sorted(
+    {
+        found.name
+        for name in PACKAGES
+        for found in pkgutil.iter_modules([str(ROOT.joinpath(*name.split(".")[1:]))], name + ".")
+    }
+    | set(PACKAGES)
+)
 MAX_LINES = 350
 
 # What each layer may import of odpiece: these modules and all below them

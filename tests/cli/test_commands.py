@@ -14,7 +14,20 @@ from odpiece.codec import decode, encode
 from odpiece.formats import errors
 from odpiece.formats.container import unpack
 
-KEYS = {"width", "height", "q", "limit", "tokens", "bytes", "bpp", "raw_bits", "model", "coder", "sha256", "bits_per_group"}
+KEYS = {
+    "width",
+    "height",
+    "q",
+    "limit",
+    "tokens",
+    "bytes",
+    "bpp",
+    "raw_bits",
+    "model",
+    "coder",
+    "sha256",
+    "bits_per_group",
+}
 PROGRAM = "from odpiece.cli.main import main; main()"
 CODER_OVERHEAD = 4  # bytes that a payload may differ from its ideal code length
 LONG_NAME = "x" * 300 + ".png"
@@ -148,8 +161,16 @@ def test_files_to_standard_output(folder, pixels):
     assert (encoded.returncode, encoded.stdout, encoded.stderr) == (0, encode(pixels, 64), b"")
 
 
-@pytest.mark.parametrize("arguments", [["encode", "photo.png", "-o", "-"], ["decode", "good.odp", "-o", "-"],
-                                       ["info", "good.odp"], ["info", "good.odp", "--json"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["encode", "photo.png", "-o", "-"],
+        ["decode", "good.odp", "-o", "-"],
+        ["info", "good.odp"],
+        ["info", "good.odp", "--json"],
+    ],
+    ids=" ".join,
+)
 def test_a_full_standard_output(arguments, folder):
     with open("/dev/full", "wb") as full:
         done = run(*arguments, stdout=full)
@@ -307,9 +328,18 @@ def test_output_suffixes_that_cannot_be_written(out, folder, fails):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["encode", "photo.png", "-q", "0"], ["encode", "photo.png", "-q", "1025"], ["encode", "photo.png", "-q", "x"],
-     ["decode", "good.odp", "--tokens", "0"], ["decode", "good.odp", "--tokens", "1025"], ["decode", "--no"],
-     ["encode"], ["info", "good.odp", "more"], ["other"], []],
+    [
+        ["encode", "photo.png", "-q", "0"],
+        ["encode", "photo.png", "-q", "1025"],
+        ["encode", "photo.png", "-q", "x"],
+        ["decode", "good.odp", "--tokens", "0"],
+        ["decode", "good.odp", "--tokens", "1025"],
+        ["decode", "--no"],
+        ["encode"],
+        ["info", "good.odp", "more"],
+        ["other"],
+        [],
+    ],
     ids=" ".join,
 )
 def test_wrong_usage_exits_with_2(arguments, folder, capsys):
@@ -322,8 +352,11 @@ def test_wrong_usage_exits_with_2(arguments, folder, capsys):
 
 
 @pytest.mark.parametrize("library", ["torch", "onnx"])
-@pytest.mark.parametrize("command", [["tokenizer", "--val", ".", "--minutes", "0"],
-                                     ["export", "--checkpoint", "photo.png", "--name", "x"]], ids=lambda c: c[0])
+@pytest.mark.parametrize(
+    "command",
+    [["tokenizer", "--val", ".", "--minutes", "0"], ["export", "--checkpoint", "photo.png", "--name", "x"]],
+    ids=lambda c: c[0],
+)
 def test_training_without_its_extra(library, command, folder, fails, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
     message = fails(errors.MissingExtraError, "train", *command, "--data", ".", "--out", ".")

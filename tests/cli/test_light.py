@@ -23,8 +23,12 @@ def commands(command=cli, name="odpiece"):
 
 
 COMMANDS = dict(commands())
-OPTIONS = [(name, option) for name, command in COMMANDS.items() for option in command.params
-           if isinstance(option, click.Option)]
+OPTIONS = [
+    (name, option)
+    for name, command in COMMANDS.items()
+    for option in command.params
+    if isinstance(option, click.Option)
+]
 
 
 def loaded_by(program):
@@ -34,8 +38,18 @@ def loaded_by(program):
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["encode", "--help"], ["decode", "-h"],
-                                       ["info", "--help"], ["train", "tokenizer", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["encode", "--help"],
+        ["decode", "-h"],
+        ["info", "--help"],
+        ["train", "tokenizer", "--help"],
+    ],
+    ids=" ".join,
+)
 def test_help_loads_nothing_heavy(arguments):
     assert loaded_by(f"from odpiece.cli.main import main; main({arguments!r})") & HEAVY == set()
 

@@ -1,6 +1,12 @@
 """Truncated, cut and progressive files, and the coders, on the command line."""
 
+import contextlib
 import json
+import os
+import pty
+import subprocess
+import sys
+import termios
 
 import numpy as np
 import pytest
@@ -97,3 +103,22 @@ def test_progressive_keeps_existing_pictures(folder):
     code = exit_code("decode", "photo.odp", "-o", "out.png", "--progressive", "steps")
     assert code == errors.OutputExistsError.exit_code
     assert (folder / "steps" / "01-64.0.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "arguments, stage", [(["encode", "photo.png", "-f"], b"encode"), (["decode", "photo.odp", "-f"], b"picture")]
+)
+def test_a_terminal_sees_the_stages(folder, arguments, stage):
+    """On a pseudo-terminal the stages are shown; through a pipe (all other tests) they are not."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    program = "from odpiece.cli.main import main; main()"
+    with subprocess.Popen([sys.executable, "-c", program, *arguments], stderr=theirs, stdout=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # raised at the end of a pseudo-terminal
+            while chunk := os.read(ours, 1024):
+                seen += chunk
+    os.close(ours)
+    assert process.returncode == 0
+    assert stage in seen and b"|" in seen

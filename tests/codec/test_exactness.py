@@ -128,7 +128,9 @@ def test_payload_is_close_to_the_integer_cross_entropy(photo):
 def test_learned_beats_static_beats_raw(photo):
     tokens = read(encode(photo, 256)).tokens
     model = load_model()
-    sizes = [len(_payload(tokens, 256, coder_of(coder, model))) for coder in (CoderId.LEARNED, CoderId.STATIC, CoderId.RAW)]
+    sizes = [
+        len(_payload(tokens, 256, coder_of(coder, model))) for coder in (CoderId.LEARNED, CoderId.STATIC, CoderId.RAW)
+    ]
     assert sizes == sorted(sizes) and sizes[0] < 0.95 * sizes[1]
 
 

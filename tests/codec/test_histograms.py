@@ -134,7 +134,9 @@ def test_fitted_tables_are_those_of_a_second_pass(fitted):
         counter = count(StaticCoder(fitted), drafts({"latents": level}, PICTURES, octaves()))
         counts = counter.latents.reshape(11, 4, 264, 64)
         pooled = smooth(counts.sum(axis=1).reshape(-1, 64)).reshape(11, 1, 264, 64)
-        level = to_table((counts + 20 * pooled / pooled.sum(axis=-1, keepdims=True)).reshape(-1, 64)).reshape(counts.shape)
+        level = to_table((counts + 20 * pooled / pooled.sum(axis=-1, keepdims=True)).reshape(-1, 64)).reshape(
+            counts.shape
+        )
     np.testing.assert_array_equal(fitted["latents"], level)
     np.testing.assert_array_equal(fitted["lengths"], to_table(counter.lengths + 0.5))
     assert counter.lengths.sum(axis=1).tolist() == [8] * 11  # four pictures of two pieces at every octave

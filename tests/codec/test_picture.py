@@ -102,7 +102,9 @@ def test_every_coder_holds_a_picture_of_the_same_quality(coder, photo):
 
 
 def test_coders_are_a_ladder(example):
-    raw, static, learned = (len(encode(example, 64, coder=coder)) for coder in (CoderId.RAW, CoderId.STATIC, CoderId.LEARNED))
+    raw, static, learned = (
+        len(encode(example, 64, coder=coder)) for coder in (CoderId.RAW, CoderId.STATIC, CoderId.LEARNED)
+    )
     assert learned < static < raw
     assert len(encode(example, 64)) == learned
 

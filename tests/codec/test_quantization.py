@@ -122,7 +122,9 @@ def test_second_pass_uses_the_length_classes_of_the_first(toy_tables):
 @pytest.mark.parametrize("q", [1, 50, 1024])
 @pytest.mark.parametrize("name, most", [("level", 0.5), ("toy", 1.0)])
 def test_kept_latents_come_back_within_a_step(name, most, q, toy_tables):
-    table = LEVEL if name == "level" else toy_tables["latents"] // 2 + (1 << 17)  # mild: no bit is worth more than a step
+    table = (
+        LEVEL if name == "level" else toy_tables["latents"] // 2 + (1 << 17)
+    )  # mild: no bit is worth more than a step
     latents = random_latents(2, 1, q, seed=q)
     tokens = draft(latents, q, table)
     back = dequantize(tokens, q)
@@ -189,11 +191,18 @@ def test_rate_aware_choices_stay_within_what_is_coded(coder):
     latents = [np.zeros((b.latents, b.side, b.side), dtype=np.float32) for b in BANDS]
     latents[0][:2, 0, 0] = 1e7, -1e7
     tokens, _ = walk(Writer(), coder, 1024, 1, 1, RateAware(latents, 1024, np.array([[16]]), coder))
-    assert np.abs(tokens.bands[0][:2, 0, 0]).tolist() in ([32767, 32767], [32766, 32767], [32767, 32766], [32766, 32766])
+    assert np.abs(tokens.bands[0][:2, 0, 0]).tolist() in (
+        [32767, 32767],
+        [32766, 32767],
+        [32767, 32766],
+        [32766, 32766],
+    )
     assert np.sign(tokens.bands[0][:2, 0, 0]).tolist() == [1, -1]
 
 
-@pytest.mark.parametrize("value, expected", [(30.6, 30), (31.4, 31), (31.6, 32), (-30.6, -30), (0.6, 0), (0.9, 1), (-1.4, -1)])
+@pytest.mark.parametrize(
+    "value, expected", [(30.6, 30), (31.4, 31), (31.6, 32), (-30.6, -30), (0.6, 0), (0.9, 1), (-1.4, -1)]
+)
 def test_largest_symbol_moves_and_escapes_stay(value, expected):
     """Under a table in which +-31 and +-1 are dear; 32 would be an escape."""
     table = LEVEL.copy()

@@ -153,7 +153,9 @@ BORDERS = {
     "below the second word": bytes(3) + b"\x01" + b"\xff" * 40,
     "below the third word": b"\xaa" * 7 + b"\x0f" + b"\xff" * 40,
 }
-SKEWED = np.array([[TOTAL - 3, 0, 0], [0, TOTAL - 3, 0], [0, 0, TOTAL - 3], [TOTAL // 2 - 3, 3, TOTAL // 2 - 3]], dtype=np.uint32)
+SKEWED = np.array(
+    [[TOTAL - 3, 0, 0], [0, TOTAL - 3, 0], [0, 0, TOTAL - 3], [TOTAL // 2 - 3, 3, TOTAL // 2 - 3]], dtype=np.uint32
+)
 LEVEL = np.full((1, 64), (TOTAL - 64) // 64, dtype=np.uint32)
 
 

@@ -130,7 +130,9 @@ def test_static_rows_follow_octave_class_and_latent(toy_tables):
     assert (coder.latents[-1] == toy_tables["latents"][10, 3, 263]).all()
 
 
-@pytest.mark.parametrize("q, nearest", [(1, 0), (2, 1), (3, 2), (5, 2), (6, 3), (90, 6), (91, 7), (724, 9), (725, 10), (1024, 10)])
+@pytest.mark.parametrize(
+    "q, nearest", [(1, 0), (2, 1), (3, 2), (5, 2), (6, 3), (90, 6), (91, 7), (724, 9), (725, 10), (1024, 10)]
+)
 def test_octave_is_the_nearest(q, nearest):
     assert octave(q) == nearest
 
@@ -196,8 +198,10 @@ def test_lengths_below_zero_are_damaged(symbol):
         walk(Reader(writer.to_bytes()), coder, 1, 1, 1)  # at q = 1 only the symbols 0 and 1 mean a length
 
 
-@pytest.mark.parametrize("size, low, value", [
-    (14, 32767 - 31 - 16384, 32767), (14, 32768 - 31 - 16384, None), (15, 0, None), (16, 65535, None)])
+@pytest.mark.parametrize(
+    "size, low, value",
+    [(14, 32767 - 31 - 16384, 32767), (14, 32768 - 31 - 16384, None), (15, 0, None), (16, 65535, None)],
+)
 @pytest.mark.parametrize("sign", [0, 1])
 def test_values_beyond_the_largest_are_damaged(size, low, value, sign):
     coder, writer = RawCoder(), Writer()

@@ -23,8 +23,14 @@ def headers(draw):
     if draw(st.booleans()):
         width, height = height, width
     q = draw(st.integers(1, 1024))
-    header = Header(width, height, q, draw(st.sampled_from(CoderId)), draw(st.binary(min_size=4, max_size=4)),
-                    limit=draw(st.integers(1, q)))
+    header = Header(
+        width,
+        height,
+        q,
+        draw(st.sampled_from(CoderId)),
+        draw(st.binary(min_size=4, max_size=4)),
+        limit=draw(st.integers(1, q)),
+    )
     return replace(header, checksum=draw(st.integers(0, 256**header.checksum_bytes - 1)))
 
 
@@ -52,20 +58,19 @@ def test_what_can_be_read_is_written_the_same(tail):
 @pytest.mark.parametrize(
     "header, stored",
     [
-        (Header(256, 256, 64, CoderId.STATIC, MODEL, checksum=0xBEEF),
-         "9d50 043f 01020304 ff01 ff01 beef"),
-        (Header(1, 128, 1, CoderId.RAW, b"\xff\xfe\xfd\xfc", checksum=0x0001),
-         "9d50 0000 fffefdfc 00 7f 0001"),
-        (Header(129, 1, 1024, CoderId.LEARNED, MODEL, checksum=0),
-         "9d50 0bff 01020304 8001 00 0000"),
-        (Header(4000, 3000, 513, CoderId.STATIC, MODEL, checksum=0x01234567),
-         "9d50 0600 01020304 9f1f b717 01234567"),
-        (Header(1048576, 1, 2, CoderId.STATIC, MODEL, checksum=0xDEADBEEF),
-         "9d50 0401 01020304 ffff3f 00 deadbeef"),
-        (Header(256, 256, 64, CoderId.STATIC, MODEL, limit=16, checksum=0xBEEF),
-         "9d50 143f 01020304 ff01 ff01 0f beef"),
-        (Header(256, 256, 1024, CoderId.LEARNED, MODEL, limit=200, checksum=0xBEEF),
-         "9d50 1bff 01020304 ff01 ff01 c701 beef"),
+        (Header(256, 256, 64, CoderId.STATIC, MODEL, checksum=0xBEEF), "9d50 043f 01020304 ff01 ff01 beef"),
+        (Header(1, 128, 1, CoderId.RAW, b"\xff\xfe\xfd\xfc", checksum=0x0001), "9d50 0000 fffefdfc 00 7f 0001"),
+        (Header(129, 1, 1024, CoderId.LEARNED, MODEL, checksum=0), "9d50 0bff 01020304 8001 00 0000"),
+        (Header(4000, 3000, 513, CoderId.STATIC, MODEL, checksum=0x01234567), "9d50 0600 01020304 9f1f b717 01234567"),
+        (Header(1048576, 1, 2, CoderId.STATIC, MODEL, checksum=0xDEADBEEF), "9d50 0401 01020304 ffff3f 00 deadbeef"),
+        (
+            Header(256, 256, 64, CoderId.STATIC, MODEL, limit=16, checksum=0xBEEF),
+            "9d50 143f 01020304 ff01 ff01 0f beef",
+        ),
+        (
+            Header(256, 256, 1024, CoderId.LEARNED, MODEL, limit=200, checksum=0xBEEF),
+            "9d50 1bff 01020304 ff01 ff01 c701 beef",
+        ),
     ],
 )
 def test_golden_bytes(header, stored):
@@ -161,8 +166,16 @@ def test_the_largest_picture_is_accepted_and_one_row_more_is_not():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"q": 0}, {"q": 1025}, {"q": -1}, {"limit": 2}, {"limit": -1}, {"width": 0}, {"height": 0},
-        {"width": MAX_SIDE + 1}, {"height": MAX_SIDE + 1}, {"width": MAX_SIDE, "height": MAX_SIDE},
+        {"q": 0},
+        {"q": 1025},
+        {"q": -1},
+        {"limit": 2},
+        {"limit": -1},
+        {"width": 0},
+        {"height": 0},
+        {"width": MAX_SIDE + 1},
+        {"height": MAX_SIDE + 1},
+        {"width": MAX_SIDE, "height": MAX_SIDE},
     ],
 )
 def test_headers_outside_the_format_cannot_be_made(wrong):
@@ -187,7 +200,14 @@ def test_checksum_is_the_crc_of_header_and_tokens(width, stored, crc_bytes):
 
 @pytest.mark.parametrize(
     "change",
-    [{"width": 1001}, {"height": 901}, {"q": 65}, {"limit": 63}, {"coder": CoderId.RAW}, {"model": b"\x01\x02\x03\x05"}],
+    [
+        {"width": 1001},
+        {"height": 901},
+        {"q": 65},
+        {"limit": 63},
+        {"coder": CoderId.RAW},
+        {"model": b"\x01\x02\x03\x05"},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_checksum_depends_on_every_field(change):

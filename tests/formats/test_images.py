@@ -22,9 +22,14 @@ FRAMES = "only the first of 2 frames is kept"
 GREY, RGB, GREY_ALPHA, RGBA = 0, 2, 4, 6  # PNG colour types
 # What is shown of stored pixels under each EXIF orientation
 SHOWN = {
-    1: lambda p: p, 2: np.fliplr, 3: lambda p: np.rot90(p, 2), 4: np.flipud,
-    5: lambda p: p.swapaxes(0, 1), 6: lambda p: np.rot90(p, -1),
-    7: lambda p: np.rot90(p, 2).swapaxes(0, 1), 8: np.rot90,
+    1: lambda p: p,
+    2: np.fliplr,
+    3: lambda p: np.rot90(p, 2),
+    4: np.flipud,
+    5: lambda p: p.swapaxes(0, 1),
+    6: lambda p: np.rot90(p, -1),
+    7: lambda p: np.rot90(p, 2).swapaxes(0, 1),
+    8: np.rot90,
 }
 
 
@@ -292,8 +297,11 @@ def test_every_cut_of_a_picture_is_an_error_or_the_picture(form):
             assert np.array_equal(read_image(data[:size]).pixels, whole)
 
 
-@given(form=st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "TIFF"]), place=st.floats(0, 1, exclude_max=True),
-       change=st.integers(1, 255))
+@given(
+    form=st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "TIFF"]),
+    place=st.floats(0, 1, exclude_max=True),
+    change=st.integers(1, 255),
+)
 def test_damaged_pictures_raise_nothing_but_image_errors(form, place, change):
     data = bytearray(save(np.arange(12 * 10 * 3, dtype=np.uint8).reshape(12, 10, 3), form))
     data[int(place * len(data))] ^= change

@@ -15,6 +15,7 @@ from odpiece.models.nets.prior import Prior, squash  # noqa: E402
 from odpiece.models.prior import interpolate, octave_position, table_rows  # noqa: E402
 from odpiece.models.training.quantized_prior import check_bounds, largest_sum, logistic_table, quantize_prior  # noqa: E402
 
+
 @pytest.fixture(scope="module")
 def latents(random_bands):
     """Bands of a picture of 2x3 pieces, without extreme values."""
@@ -118,9 +119,19 @@ def test_interpolation_is_linear_between_octaves():
     np.testing.assert_array_equal(interpolate(table, 8), table[3])
 
 
-@pytest.mark.parametrize("mean, log_scale, row, centre", [
-    (0.0, -4.0, 8 * 64, 0), (0.0, 0.0, 8 * 64 + 32, 0), (2.25, 0.0, 12 * 64 + 32, 2), (-0.25, 0.0, 4 * 64 + 32, 0),
-    (0.5, -9.0, 0, 1), (-0.5, -4.0, 0, 0), (-7.0, 99.0, 8 * 64 + 63, -7), (0.49, 0.0, 0 * 64 + 32, 1)])
+@pytest.mark.parametrize(
+    "mean, log_scale, row, centre",
+    [
+        (0.0, -4.0, 8 * 64, 0),
+        (0.0, 0.0, 8 * 64 + 32, 0),
+        (2.25, 0.0, 12 * 64 + 32, 2),
+        (-0.25, 0.0, 4 * 64 + 32, 0),
+        (0.5, -9.0, 0, 1),
+        (-0.5, -4.0, 0, 0),
+        (-7.0, 99.0, 8 * 64 + 63, -7),
+        (0.49, 0.0, 0 * 64 + 32, 1),
+    ],
+)
 def test_table_rows_round_to_the_grid(mean, log_scale, row, centre):
     one = 1 << 20
     rows, centres = table_rows(np.array([mean * one]), np.array([log_scale * one]))

@@ -56,8 +56,10 @@ def test_networks_are_finite_float16(name):
 
 
 TABLES = {
-    "static.latents": (11, 4, 264, SYMBOLS), "static.lengths": (11, 19),
-    "prior.tables": (MEAN_STEPS * SCALES, SYMBOLS), "prior.lengths": (11, 19),
+    "static.latents": (11, 4, 264, SYMBOLS),
+    "static.lengths": (11, 19),
+    "prior.tables": (MEAN_STEPS * SCALES, SYMBOLS),
+    "prior.lengths": (11, 19),
 }
 
 

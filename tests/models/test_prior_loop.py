@@ -15,8 +15,16 @@ from odpiece.models.nets.transform import Architecture  # noqa: E402
 from odpiece.models.training import loop, objective, prior_loop  # noqa: E402
 from odpiece.models.training.optimizers import Optimizers  # noqa: E402
 
-SMALL = Architecture(fine=48, fine_hidden=16, synthesis_fine_blocks=1, middle_hidden=16, analysis_middle_blocks=1,
-                     synthesis_middle_blocks=1, coarse_hidden=16, synthesis_coarse_blocks=1)
+SMALL = Architecture(
+    fine=48,
+    fine_hidden=16,
+    synthesis_fine_blocks=1,
+    middle_hidden=16,
+    analysis_middle_blocks=1,
+    synthesis_middle_blocks=1,
+    coarse_hidden=16,
+    synthesis_coarse_blocks=1,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,8 +52,9 @@ def trained(tokenizer_run, photo, tmp_path_factory):
     (root / "pictures").mkdir()
     Image.fromarray(np.concatenate([photo, photo[::-1]])).save(root / "pictures" / "a.png")
     loop.save(tokenizer_run.state_dict(), root / "best.pt")
-    options = prior_loop.PriorOptions(root / "best.pt", root / "pictures", root / "out" / "prior.pt", minutes=1 / 60,
-                                      cache=root / "cache", batch=1)
+    options = prior_loop.PriorOptions(
+        root / "best.pt", root / "pictures", root / "out" / "prior.pt", minutes=1 / 60, cache=root / "cache", batch=1
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prior_loop, "LOG_SECONDS", 0)
         prior_loop.train_prior(options)

@@ -24,8 +24,16 @@ from odpiece.models.training import loop, objective  # noqa: E402
 from odpiece.models.training.optimizers import COOLDOWN, WARMUP_STEPS, rate_factor  # noqa: E402
 from odpiece.models.training.validation import QUALITIES, validate  # noqa: E402
 
-SMALL = dict(fine=48, fine_hidden=16, synthesis_fine_blocks=1, middle_hidden=16, analysis_middle_blocks=1,
-             synthesis_middle_blocks=1, coarse_hidden=16, synthesis_coarse_blocks=1)
+SMALL = dict(
+    fine=48,
+    fine_hidden=16,
+    synthesis_fine_blocks=1,
+    middle_hidden=16,
+    analysis_middle_blocks=1,
+    synthesis_middle_blocks=1,
+    coarse_hidden=16,
+    synthesis_coarse_blocks=1,
+)
 SECONDS = 1 / 60  # in minutes
 
 
@@ -169,8 +177,11 @@ def test_a_step_moves_every_weight(run, crops, monkeypatch):
     before = weights(run)
     for _ in range(4):
         run.update(crops, 0.0)
-    names = [f"{kind}.{name}" for kind, net in zip(("now", "now", "average", "average"), (run.tokenizer, run.prior) * 2)
-             for name, _ in net.named_parameters()]
+    names = [
+        f"{kind}.{name}"
+        for kind, net in zip(("now", "now", "average", "average"), (run.tokenizer, run.prior) * 2)
+        for name, _ in net.named_parameters()
+    ]
     still = [name for name, a, b in zip(names, before, weights(run), strict=True) if torch.equal(a, b)]
     assert not still
 
@@ -186,9 +197,18 @@ def test_a_saved_run_goes_on_as_if_never_stopped(run, crops, tmp_path):
     assert resumed.step == run.step == 3
 
 
-@pytest.mark.parametrize("step, progress, factor", [
-    (0, 0.0, 1 / WARMUP_STEPS), (WARMUP_STEPS // 2 - 1, 0.0, 0.5), (10**6, 1 - COOLDOWN, 1.0), (10**6, 0.1, 1.0),
-    (10**6, 1 - COOLDOWN / 2, 0.5), (10**6, 1.0, 0.0), (10**6, 1.5, 0.0)])
+@pytest.mark.parametrize(
+    "step, progress, factor",
+    [
+        (0, 0.0, 1 / WARMUP_STEPS),
+        (WARMUP_STEPS // 2 - 1, 0.0, 0.5),
+        (10**6, 1 - COOLDOWN, 1.0),
+        (10**6, 0.1, 1.0),
+        (10**6, 1 - COOLDOWN / 2, 0.5),
+        (10**6, 1.0, 0.0),
+        (10**6, 1.5, 0.0),
+    ],
+)
 def test_rates_rise_stay_and_fall(step, progress, factor):
     assert rate_factor(step, progress) == pytest.approx(factor)
 
@@ -256,8 +276,11 @@ def test_resume_goes_on_from_the_checkpoint(trained, tmp_path, monkeypatch):
     loop.save(state, tmp_path / "checkpoint.pt")
     monkeypatch.setattr(loop, "LOG_SECONDS", 0)
     minutes = state["seconds"] / 60 + 0.2 * SECONDS
-    loop.train_tokenizer(loop.TrainOptions(options.data, options.val, tmp_path, minutes, resume=True,
-                                           cache=options.cache, batch=1, threads=1))
+    loop.train_tokenizer(
+        loop.TrainOptions(
+            options.data, options.val, tmp_path, minutes, resume=True, cache=options.cache, batch=1, threads=1
+        )
+    )
     lines = log_lines(tmp_path)
     assert lines[0]["step"] == state["step"] + 1
     assert lines[-1]["step"] == len(lines) - 1 + state["step"]
@@ -284,9 +307,24 @@ def exported(trained, tmp_path_factory):
     """The Model that `odpiece train export` makes of the run."""
     options, _ = trained
     folder = tmp_path_factory.mktemp("export")
-    done = CliRunner().invoke(export, [
-        "--checkpoint", str(options.out / "best.pt"), "--data", str(options.data), "--name", "toy",
-        "--out", str(folder), "--cache", str(options.cache), "--crops", "1"], catch_exceptions=False)
+    done = CliRunner().invoke(
+        export,
+        [
+            "--checkpoint",
+            str(options.out / "best.pt"),
+            "--data",
+            str(options.data),
+            "--name",
+            "toy",
+            "--out",
+            str(folder),
+            "--cache",
+            str(options.cache),
+            "--crops",
+            "1",
+        ],
+        catch_exceptions=False,
+    )
     model = open_model(folder / "toy.safetensors")
     assert done.exit_code == 0 and model.sha256 in done.output
     return model

@@ -13,8 +13,16 @@ from odpiece.models.training import pca  # noqa: E402
 from odpiece.models.training.export import folded_tensors, write_model  # noqa: E402
 
 # fine=48 is the smallest that leaves the 192 channels at 1/16 a full basis
-SMALL = Architecture(fine=48, fine_hidden=16, synthesis_fine_blocks=1, middle_hidden=24, analysis_middle_blocks=1,
-                     synthesis_middle_blocks=1, coarse_hidden=16, synthesis_coarse_blocks=2)
+SMALL = Architecture(
+    fine=48,
+    fine_hidden=16,
+    synthesis_fine_blocks=1,
+    middle_hidden=24,
+    analysis_middle_blocks=1,
+    synthesis_middle_blocks=1,
+    coarse_hidden=16,
+    synthesis_coarse_blocks=2,
+)
 
 
 def to_float(pixels):
