@@ -44,6 +44,8 @@ def walk(channel, coder, q, rows, columns, source=None, *, limit=None):
         groups.append(GroupBits("lengths", 0, spent))
         predictor = coder.predictor(q, limit, lengths)
         for i, band in enumerate(BANDS):
+            if lengths.max() <= band.first_token:
+                break  # no piece keeps tokens of this band or a finer one
             kept = kept_mask(band, lengths)
             for g in range(len(band.groups)):
                 _group(channel, coder, predictor, i, g, kept, bands, source, groups)

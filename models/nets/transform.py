@@ -37,7 +37,7 @@ class Architecture:
 
     def __post_init__(self):
         if 4 * self.fine < self.middle:
-            raise ValueError(f"fine is {self.fine}, give at least {self.middle // 4}: {self.middle} channels come of it")
+            raise ValueError(f"fine is {self.fine}, give at least {self.middle // 4}")
 
     @property
     def middle(self):

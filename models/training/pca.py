@@ -10,7 +10,6 @@ import torch.nn.functional as F
 
 from odpiece.models.nets.transform import PASSED_ON, PATCH
 
-
 SMALLEST_SPREAD = 1e-3  # of a channel, as a part of the largest: where the pictures have too few dimensions
 
 

@@ -17,6 +17,7 @@ from odpiece.models.training.loop import AVERAGE_DECAY, LOG_SECONDS, load_averag
 from odpiece.models.training.optimizers import Optimizers, rate_factor
 
 REPEATS = 2  # qualities at which each crop's latents are coded in a step
+FINE_TUNING = 0.3  # of the rates of joint training: the prior comes trained
 RATE_BALANCE = 0.6  # bits are weighted by q^-RATE_BALANCE: about equally a quality
 
 
@@ -46,7 +47,7 @@ def train_prior(options):
     with open(options.out.with_suffix(".jsonl"), "a") as log, tqdm(total=round(budget), unit="s", disable=None) as bar:
         while (seconds := time.monotonic() - started) < budget:
             tokens = _tokens(tokenizer, prior, to_float(next(batches)), generator)
-            losses.append(_update(prior, optimizers, tokens, rate_factor(step, seconds / budget)))
+            losses.append(_update(prior, optimizers, tokens, FINE_TUNING * rate_factor(step, seconds / budget)))
             step += 1
             _average(average, prior, step)
             bar.update(round(seconds) - bar.n)
