@@ -5,6 +5,8 @@ import click
 from odpiece.cli.options import output_options, output_path, shown
 from odpiece.formats.files import check_output, read_bytes, write_bytes
 
+DEFAULT_QUALITY = 64
+
 
 @click.command()
 @click.argument("picture", metavar="INPUT")
@@ -12,11 +14,12 @@ from odpiece.formats.files import check_output, read_bytes, write_bytes
     "-q",
     "quality",
     type=click.IntRange(1, 1024),
-    default=64,
-    show_default=True,
     metavar="N",
-    help="Tokens that each 64x64 piece keeps at most, 1 to 1024: more is better and larger.",
+    help="Tokens that each 64x64 piece keeps at most, 1 to 1024: more is better and larger.  [default: 64]",
 )
+@click.option("--size", type=click.IntRange(1), metavar="BYTES", help="Instead of -q: the best file of at most BYTES.")
+@click.option("--bpp", type=click.FloatRange(0, min_open=True), metavar="BITS", help="The same, in bits a pixel.")
+@click.option("--psnr", type=float, metavar="DB", help="Instead of -q: the smallest file that reaches this PSNR.")
 @click.option("-o", "--output", metavar="OUT", help="Output file, - for standard output. [default: INPUT with .odp]")
 @click.option(
     "--coder",
@@ -26,14 +29,17 @@ from odpiece.formats.files import check_output, read_bytes, write_bytes
     help="How tokens are coded: by the learned prior, by fixed histograms, or not compressed at all.",
 )
 @output_options
-def encode(picture, quality, output, coder, force, console):
+def encode(picture, quality, size, bpp, psnr, output, coder, force, console):
     """Encode the picture INPUT (PNG, JPEG, WebP, ...; - for standard input)."""
+    if sum(target is not None for target in (quality, size, bpp, psnr)) > 1:
+        raise click.UsageError("give only one of -q, --size, --bpp and --psnr")
     output = output_path(picture, output, ".odp")
     check_output(output, force)
     data = read_bytes(picture)
 
-    from odpiece.codec import encode as encode_pixels
-    from odpiece.formats.container import CoderId
+    from odpiece.codec import encode as encode_to_quality
+    from odpiece.codec.targets import encode_to_psnr, encode_to_size
+    from odpiece.formats.container import CoderId, unpack
     from odpiece.formats.images import read_image
 
     with console.stages("read", "encode") as begin:
@@ -42,10 +48,19 @@ def encode(picture, quality, output, coder, force, console):
         height, width, _ = image.pixels.shape
         console.detail(f"read {width}x{height} pixels from {picture}")
         begin("encode")
-        packed = encode_pixels(image.pixels, quality, coder=CoderId[coder.upper()])
+        options = {"coder": CoderId[coder.upper()]}
+        if bpp is not None:
+            size = int(bpp * width * height / 8)
+        if size is not None:
+            packed = encode_to_size(image.pixels, size, **options)
+        elif psnr is not None:
+            packed = encode_to_psnr(image.pixels, psnr, **options)
+        else:
+            packed = encode_to_quality(image.pixels, quality or DEFAULT_QUALITY, **options)
+        quality = unpack(packed)[0].q
         console.detail(f"encoded at -q {quality}")
     for note in image.notes:
         console.warn(f"{picture}: {note}")
     write_bytes(output, packed, force)
     bpp = 8 * len(packed) / (width * height)
-    console.result(f"{shown(output)}: {width}x{height}, {len(packed)} bytes, {bpp:.4f} bits a pixel")
+    console.result(f"{shown(output)}: {width}x{height}, -q {quality}, {len(packed)} bytes, {bpp:.4f} bits a pixel")

@@ -29,15 +29,26 @@ def encode(pixels, q=64, *, model=None, coder=CoderId.LEARNED):
     >>> decode(data).shape
     (40, 50, 3)
     """
-    pixels = _checked_pixels(pixels)
     q = _checked_count(q, "q")
-    if coder not in list(CoderId):
-        raise OptionError(f"coder is {coder}, give one of {', '.join(map(str, CoderId))}")
-    model = model or load_model()
-    height, width, _ = pixels.shape
-    header = Header(width, height, q, CoderId(coder), model.fingerprint)
-    latents = model.transform.analyze(whole_pieces(pixels))
-    return _pack(source(latents, q, coder_of(coder, model), model.static_tables["latents"]), header, model)
+    return Analyzed(pixels, model=model, coder=coder).encode(q)
+
+
+class Analyzed:
+    """A picture whose latents are known, to be encoded at any number of qualities; arguments as of `encode`."""
+
+    def __init__(self, pixels, *, model=None, coder=CoderId.LEARNED):
+        self.pixels = _checked_pixels(pixels)
+        if coder not in list(CoderId):
+            raise OptionError(f"coder is {coder}, give one of {', '.join(map(str, CoderId))}")
+        self.model, self._id = model or load_model(), CoderId(coder)
+        self._coder = coder_of(self._id, self.model)
+        self._latents = self.model.transform.analyze(whole_pieces(self.pixels))
+
+    def encode(self, q):
+        """The bytes of an .odp file at quality `q`, 1..1024."""
+        height, width, _ = self.pixels.shape
+        header = Header(width, height, q, self._id, self.model.fingerprint)
+        return _pack(source(self._latents, q, self._coder, self.model.static_tables["latents"]), header, self.model)
 
 
 def decode(data, *, tokens=None, model=None):

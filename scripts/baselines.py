@@ -7,6 +7,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
+from odpiece.codec.targets import psnr
+
 FORMATS = {"JPEG": {"optimize": True, "progressive": True}, "WebP": {"method": 6}}
 QUALITIES = (0, 1, 2, 3, 5, 7, 10, 13, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90)
 
@@ -21,12 +23,6 @@ class Trial:
     size: int
     psnr: float
     pixels: np.ndarray
-
-
-def psnr(a, b):
-    """Peak signal-to-noise ratio in dB of two uint8 arrays of one shape, over all channels."""
-    error = np.mean((a.astype(np.float64) - b) ** 2)
-    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 
 def encode_peer(pixels, codec, quality, shrink):

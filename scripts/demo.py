@@ -4,8 +4,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from baselines import nearest_size, psnr
+from baselines import nearest_size
 
+from odpiece.codec.targets import psnr
 from odpiece.formats.files import read_bytes
 from odpiece.formats.images import read_image
 

@@ -11,10 +11,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from baselines import best_psnr_at, psnr
+from baselines import best_psnr_at
 from tqdm import tqdm
 
 from odpiece.codec import decode, encode
+from odpiece.codec.targets import psnr
 from odpiece.formats.container import CoderId
 from odpiece.formats.files import read_bytes
 from odpiece.formats.images import read_image

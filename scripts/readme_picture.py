@@ -7,10 +7,11 @@ odpiece; where none fits, at its smallest file.
 from pathlib import Path
 
 import numpy as np
-from baselines import psnr, trials
+from baselines import trials
 from PIL import Image, ImageDraw, ImageFont
 
 from odpiece.codec import decode, encode
+from odpiece.codec.targets import psnr
 from odpiece.formats.files import read_bytes, write_bytes
 from odpiece.formats.images import read_image, write_image
 

@@ -7,9 +7,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from baselines import psnr
 
 from odpiece.codec import decode, encode, truncate
+from odpiece.codec.targets import psnr
 from odpiece.formats.files import read_bytes
 from odpiece.formats.images import read_image
 

@@ -122,3 +122,25 @@ def test_a_terminal_sees_the_stages(folder, arguments, stage):
     os.close(ours)
     assert process.returncode == 0
     assert stage in seen and b"|" in seen
+
+
+def encoded_with(folder, *arguments):
+    main(["encode", "photo.png", "-o", "target.odp", "-f", *arguments])
+    return (folder / "target.odp").read_bytes()
+
+
+def test_targets(folder, photo):
+    assert len(encoded_with(folder, "--size", "300")) <= 300
+    assert 8 * len(encoded_with(folder, "--bpp", "0.05")) <= 0.05 * photo.shape[0] * photo.shape[1]
+    error = decode(encoded_with(folder, "--psnr", "21")).astype(float) - photo
+    assert 10 * np.log10(255**2 / np.mean(error**2)) >= 21
+
+
+def test_targets_exclude_each_other(folder):
+    assert exit_code("encode", "photo.png", "-f", "-q", "5", "--size", "300") == 2
+
+
+def test_an_impossible_target_names_what_is_possible(folder, capsys):
+    assert exit_code("encode", "photo.png", "-f", "--size", "5") == errors.OptionError.exit_code
+    assert "smallest file" in capsys.readouterr().err
+    assert not (folder / "target.odp").exists()
