@@ -11,7 +11,7 @@ from odpiece.formats.container import MAX_PIXELS
 from odpiece.formats.errors import ImageError, OptionError
 
 WRITERS = {
-    ".png": {"format": "PNG"},
+    ".png": {"format": "PNG", "compress_level": 4},
     ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".webp": {"format": "WEBP", "lossless": True},
