@@ -29,14 +29,15 @@ def train():
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
 @click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores to use, 0 for all.")
-def tokenizer(data, val, out, minutes, resume, cache, threads):
+@click.option("--start", type=CHECKPOINT, help="Weights file (.safetensors) to begin with. [default: from scratch]")
+def tokenizer(data, val, out, minutes, resume, cache, threads, start):
     """Train the tokenizer and, jointly, a float prior."""
     _require_torch()
 
     from odpiece.models.training.loop import TrainOptions, train_tokenizer
 
     try:
-        options = TrainOptions(data, val, out, minutes, resume, cache, threads=threads)
+        options = TrainOptions(data, val, out, minutes, resume, start, cache, threads=threads)
     except ValueError as error:
         raise OptionError(str(error)) from None
     for row in train_tokenizer(options):
@@ -79,12 +80,12 @@ def export(checkpoint, data, name, out, cache, crops):
     from odpiece.models.library import open_model
     from odpiece.models.prior import IntegerPrior
     from odpiece.models.training.data import PictureCache, random_crops
-    from odpiece.models.training.export import folded_tensors, write_model
+    from odpiece.models.training.export import channel_scales, folded_tensors, write_model
     from odpiece.models.training.loop import load_averaged
     from odpiece.models.training.quantized_prior import logistic_table, quantize_prior
 
     network, float_prior = load_averaged(checkpoint)
-    tensors = folded_tensors(network)
+    tensors = channel_scales(network) | folded_tensors(network)
     write_model(out, name, network.arch, tensors)  # without tables: enough to analyse pictures
     transform = open_model(out / f"{name}.safetensors").transform
     latents = analyze(transform, random_crops(PictureCache(data, cache), crops, rng=1))

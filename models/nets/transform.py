@@ -93,6 +93,13 @@ class Residual(nn.Module):
         self.reduce.bias *= self.scale
         self.scale.fill_(1.0)
 
+    @torch.no_grad()
+    def unfold(self, scale):
+        """Undo `fold`: give the branch the channel scales `scale` (channels,), leaving the function unchanged."""
+        self.scale.copy_(1.0 / scale)
+        self.fold()
+        self.scale.copy_(scale)
+
 
 def _residuals(count, channels, hidden, conditioned=False):
     return nn.ModuleList(Residual(channels, hidden, conditioned) for _ in range(count))

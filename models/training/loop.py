@@ -20,6 +20,7 @@ from odpiece.models.nets.prior import Prior
 from odpiece.models.nets.transform import Architecture, Tokenizer
 from odpiece.models.training import objective, pca
 from odpiece.models.training.data import PictureCache, crop_batches, random_crops
+from odpiece.models.training.export import load_shipped
 from odpiece.models.training.optimizers import Optimizers, rate_factor
 from odpiece.models.training.validation import validate
 
@@ -32,13 +33,17 @@ BALANCE = 0.5  # costs are weighted by q^-BALANCE, so that low and high rates co
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Options of one run. `minutes` counts training over all resumed parts; `threads` 0 means all cores."""
+    """Options of one run. `minutes` counts training over all resumed parts; `threads` 0 means all cores.
+
+    `start` is a weights file to begin with in place of principal components.
+    """
 
     data: Path
     val: Path
     out: Path
     minutes: float
     resume: bool = False
+    start: Path | None = None
     cache: Path | None = None
     batch: int = 8
     threads: int = 0
@@ -71,6 +76,12 @@ class Run:
         spread = pca.initialise(self.tokenizer, pixels)
         steps = step_size(2.0 ** np.arange(Q_OCTAVES))
         self.prior.initialise(spread, torch.as_tensor(steps, dtype=torch.float32))
+        self.averaged = copy.deepcopy((self.tokenizer, self.prior))
+
+    def start_from(self, tokenizer, prior):
+        """Take the weights of trained networks of the same architecture."""
+        for own, given in ((self.tokenizer, tokenizer), (self.prior, prior)):
+            own.load_state_dict(given.state_dict())
         self.averaged = copy.deepcopy((self.tokenizer, self.prior))
 
     def update(self, pixels, progress):
@@ -152,6 +163,8 @@ def train_tokenizer(options):
     else:
         run = Run(Architecture(), options.seed)
         run.initialise(to_float(np.stack(random_crops(train, PCA_CROPS, options.seed))))
+        if options.start:
+            run.start_from(*load_shipped(options.start))
     batches = crop_batches(train, options.batch, seed=(options.seed, run.step))
     with open(options.out / "log.jsonl", "a") as log:
         return _train(run, batches, val, options, checkpoint, log)

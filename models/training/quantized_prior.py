@@ -34,6 +34,15 @@ def quantize_prior(prior):
     return tensors
 
 
+def dequantized(tensors, state):
+    """A state dict like `state` of the float Prior that the integer torch tensors prior.NAME stand for."""
+    values = {}
+    for name, like in state.items():
+        places = WEIGHT_BITS if name.endswith("weight") else WEIGHT_BITS + ACTIVATION_BITS
+        values[name] = tensors[f"prior.{name}"].reshape(like.shape).float() / (1 << places)
+    return values
+
+
 def _masked_state(prior):
     state = prior.state_dict()
     for name, module in prior.named_modules():

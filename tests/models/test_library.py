@@ -45,14 +45,15 @@ def test_graphs_hold_no_weights(name, part):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_networks_are_finite_float16(name):
-    kinds = {"analysis": [], "synthesis": [], "static": [], "prior": []}
+    kinds = {"analysis": [], "synthesis": [], "static": [], "prior": [], "scales": []}
     for key, tensor in tensors(name).items():
         kinds[key.split(".")[0]].append(tensor)
     networks = kinds["analysis"] + kinds["synthesis"]
-    assert all(kinds.values())
+    assert all(kinds.values()), {kind: len(found) for kind, found in kinds.items()}
     assert {t.dtype for t in networks} == {np.dtype(np.float16)}
     assert all(np.isfinite(t).all() for t in networks)
     assert {t.dtype.kind for t in kinds["static"] + kinds["prior"]} <= set("iu")
+    assert all(t.dtype == np.float32 and (t > 0).all() for t in kinds["scales"])
 
 
 TABLES = {

@@ -21,6 +21,7 @@ from odpiece.models.library import open_model  # noqa: E402
 from odpiece.models.nets.prior import Prior, logistic_bits  # noqa: E402
 from odpiece.models.nets.transform import Architecture  # noqa: E402
 from odpiece.models.training import loop, objective  # noqa: E402
+from odpiece.models.training.export import load_shipped  # noqa: E402
 from odpiece.models.training.optimizers import COOLDOWN, WARMUP_STEPS, rate_factor  # noqa: E402
 from odpiece.models.training.validation import QUALITIES, validate  # noqa: E402
 
@@ -351,3 +352,34 @@ def test_averaged_networks_are_those_of_the_checkpoint(trained):
     for net, name in zip(loop.load_averaged(path), ("tokenizer", "prior"), strict=True):
         assert not net.training
         assert all(torch.equal(t, state[f"averaged_{name}"][key]) for key, t in net.state_dict().items())
+
+
+@torch.no_grad()
+def test_training_goes_on_from_a_shipped_file(trained, exported, crops):
+    """What load_shipped reads computes what the checkpoint computed, but for the rounding of float16 and integers."""
+    options, _ = trained
+    tokenizer, prior = loop.load_averaged(options.out / "best.pt")
+    again, prior_again = load_shipped(exported._path)
+    quality = torch.tensor([30, 500])
+    lengths = quality[:, None, None].expand(-1, 2, 2)
+    for a, b in zip(tokenizer.analysis(crops), again.analysis(crops)):
+        torch.testing.assert_close(b, a, rtol=1e-2, atol=2e-2)
+    expected = objective.run(tokenizer, prior, crops, quality, lengths)
+    got = objective.run(again, prior_again, crops, quality, lengths)
+    for a, b in zip(expected, got):
+        torch.testing.assert_close(b, a, rtol=2e-2, atol=1.0)
+    scales = [module.scale for module in again.modules() if hasattr(module, "fold")]
+    assert any((scale != 1).any() for scale in scales)
+
+
+def test_a_started_run_takes_over_the_weights(trained, exported, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "PCA_CROPS", 2)
+    monkeypatch.setattr(loop, "Architecture", functools.partial(Architecture, **SMALL))
+    options = loop.TrainOptions(
+        pictures, pictures, tmp_path / "out", 0, start=exported._path, cache=tmp_path, batch=1, threads=1
+    )
+    loop.train_tokenizer(options)
+    state = torch.load(options.out / "checkpoint.pt", weights_only=True)
+    expected = load_shipped(exported._path)[0].state_dict()
+    for part in ("tokenizer", "averaged_tokenizer"):
+        assert all(torch.equal(state[part][name], tensor) for name, tensor in expected.items())
