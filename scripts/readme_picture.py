@@ -45,7 +45,7 @@ def main():
     write_bytes(ROOT / "docs" / "comparison.png", write_image(_sheet(panels)), force=True)
 
 
-def _sheet(panels, columns=2):
+def _sheet(panels, columns=3):
     height, width, _ = panels[0][1].shape
     rows = -(-len(panels) // columns)
     sheet = Image.new("RGB", (columns * (width + GAP) - GAP, rows * (height + CAPTION)), "white")
