@@ -17,7 +17,7 @@ LIMIT = float(1 << 18)  # activations are clipped to +-LIMIT
 EXACT = 1 << 53
 OCTAVE_BITS = 6  # binary places of log2(q)
 MEAN_STEPS = 16  # means are multiples of 1/16
-LARGEST_MEAN = 1 << 13
+LARGEST_MEAN = (1 << 15) - 1
 SCALE_STEPS = 8  # log scales are multiples of 1/8 ...
 LOWEST_SCALE = -4  # ... from here ...
 SCALES = 64  # ... so many
@@ -104,7 +104,7 @@ class Predictor:
         if group != self.group:
             self._start_group(group, bands[band])
         hidden = self._hidden(group, phase, bands[band])
-        return self._rows(group, hidden)
+        return self._rows(group, hidden, self._neighbours(group, phase, bands[band]))
 
     def _weight(self, name):
         return self.prior.weights[f"bands.{self.band}.{name}"]
@@ -163,7 +163,16 @@ class Predictor:
         self.second[block] = np.clip(self.first[block] + mixed, -LIMIT, LIMIT)
         return self.second[:upto]
 
-    def _rows(self, group, hidden):
+    def _neighbours(self, group, phase, latents):
+        """The linear prediction of a group's means from neighbours of earlier phases, as sums; 0 in the first."""
+        if phase == 0:
+            return 0.0
+        members = np.flatnonzero(BANDS[self.band].group_of_latent == group)
+        seen = _padded(latents[members] * (self.phases < phase))
+        sums = _conv3(self._weight("linear.weight")[np.ix_(members, members)], seen, *latents.shape[1:])
+        return sums * (1 << ACTIVATION_BITS)
+
+    def _rows(self, group, hidden, neighbours):
         members = BANDS[self.band].group_of_latent == group
         mean, log_scale = (
             _mix(self._weight(f"{head}.weight")[members, : len(hidden)], hidden)
@@ -171,7 +180,7 @@ class Predictor:
             for head in ("mean", "log_scale")
         )
         log_scale = log_scale + interpolate(self._weight("base_log_scale"), self.q)[members, None, None]
-        return table_rows(mean, log_scale)
+        return table_rows(mean + neighbours, log_scale)
 
 
 def table_rows(mean, log_scale):

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from odpiece.models.interface import BANDS, Q_OCTAVES
+from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN, Q_OCTAVES
 
 CONTEXT = 64  # channels of what a band hands to the next finer one
 CONTEXT_HIDDEN = 256
+NEIGHBOURS = 0.7
 GROUP_WIDTH = (64, 64, 48)  # hidden units a group, by band
 
 
@@ -25,8 +26,8 @@ def squash(latents):
 class Masked(nn.Conv2d):
     """A convolution whose weight is multiplied by a fixed mask (outputs, inputs)."""
 
-    def __init__(self, mask, kernel):
-        super().__init__(mask.shape[1], mask.shape[0], kernel, padding=kernel // 2)
+    def __init__(self, mask, kernel, bias=True):
+        super().__init__(mask.shape[1], mask.shape[0], kernel, padding=kernel // 2, bias=bias)
         self.register_buffer("mask", mask.float()[:, :, None, None], persistent=False)
 
     def forward(self, x):
@@ -43,33 +44,46 @@ class BandPrior(nn.Module):
         hidden = torch.arange(len(band.groups)).repeat_interleave(width)
         self.own = Masked(hidden[:, None] > latent, 3)
         self.same = Masked(hidden[:, None] == latent, 3) if band.phases > 1 else None
+        self.linear = Masked(latent[:, None] == latent, 3, bias=False) if band.phases > 1 else None
         self.context = nn.Conv2d(context, len(hidden), 1, bias=False) if context else None
         self.condition = nn.Parameter(torch.zeros(Q_OCTAVES, len(hidden)))
         self.mix = Masked(hidden[:, None] >= hidden, 1)
         self.mean = Masked(latent[:, None] >= hidden, 1)
         self.log_scale = Masked(latent[:, None] >= hidden, 1)
         self.base_log_scale = nn.Parameter(torch.zeros(Q_OCTAVES, band.latents))
-        started_at_zero = [self.mean, self.log_scale] + ([self.same] if self.same is not None else [])
-        for layer in started_at_zero:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for layer in (self.mean, self.log_scale, self.same, self.linear):
+            for parameter in layer.parameters() if layer is not None else ():
+                nn.init.zeros_(parameter)
+        if self.linear is not None:
+            self._predict_from_neighbours()
 
     def forward(self, latents, context, octaves):
-        """Squashed latents (B, C, h, w), context (B, CONTEXT, h, w) or None, octave weights (B, 11)."""
-        h = self.own(latents) + (octaves @ self.condition)[:, :, None, None]
+        """Latents (B, C, h, w), context (B, CONTEXT, h, w) or None, octave weights (B, 11)."""
+        seen = squash(latents)
+        h = self.own(seen) + (octaves @ self.condition)[:, :, None, None]
         if context is not None:
             h = h + self.context(context)
         if self.same is not None:
-            h = h + self._same_group(latents)
+            h = h + self._by_phase(self.same, seen)
         h = F.relu(h)
         h = h + F.relu(self.mix(h))
+        mean = self.mean(h).float()
+        if self.linear is not None:
+            mean = mean + self._by_phase(self.linear, latents).float()
         base = (octaves @ self.base_log_scale)[:, :, None, None]
-        return self.mean(h).float(), self.log_scale(h).float() + base
+        return mean, self.log_scale(h).float() + base
 
-    def _same_group(self, latents):
-        """What each block's hidden units see of their own group, in neighbours of earlier phases."""
+    def _by_phase(self, layer, latents):
+        """What `layer` makes of each block's own group, in neighbours of earlier phases."""
         phase = torch.as_tensor(self.band.phase_map(*latents.shape[2:]), device=latents.device)
-        return sum((phase == p) * self.same(latents * (phase < p)) for p in range(1, self.band.phases))
+        return sum((phase == p) * layer(latents * (phase < p)) for p in range(1, self.band.phases))
+
+    @torch.no_grad()
+    def _predict_from_neighbours(self):
+        """Start with the first group as NEIGHBOURS times the mean of its four neighbours, diagonal or beside."""
+        for latent in range(LATENTS_PER_TOKEN * self.band.groups[0]):
+            self.linear.weight[latent, latent] = NEIGHBOURS / 4
+            self.linear.weight[latent, latent, 1, 1] = 0
 
 
 class Refine(nn.Sequential):
@@ -114,7 +128,7 @@ class Prior(nn.Module):
         laws, context = [], None
         for i, z in enumerate(latents):
             seen = squash(z)
-            mean, log_scale = self.bands[i](seen, context, octaves)
+            mean, log_scale = self.bands[i](z, context, octaves)
             laws.append((mean, log_scale.clamp(-4.0, 6.0)))
             if i < len(self.refine):
                 context = self.refine[i](seen if context is None else torch.cat([seen, context], 1))

@@ -16,7 +16,8 @@ from odpiece.models.prior import (
 )
 
 SQUASH_SIZE = 1024  # magnitudes with an entry of their own
-OWN_INPUTS = ("own.weight", "same.weight")  # layers that read squashed latents and nothing else
+SQUASHED_INPUTS = ("own.weight", "same.weight")  # layers that read squashed latents and nothing else
+LARGEST_LATENT = 1 << 15
 
 
 @torch.no_grad()
@@ -26,7 +27,7 @@ def quantize_prior(prior):
     for name, value in _masked_state(prior).items():
         value = value.double().numpy()
         if name.endswith("weight"):
-            value = value if "own" in name or "same" in name or name.endswith(".0.weight") else value[:, :, 0, 0]
+            value = value if value.shape[-1] == 3 else value[:, :, 0, 0]
             tensors[name] = _to_integers(value, WEIGHT_BITS, np.int16)
         else:
             tensors[name] = _to_integers(value, WEIGHT_BITS + ACTIVATION_BITS, np.int32)
@@ -68,7 +69,9 @@ def largest_sum(tensors):
     for name, weight in tensors.items():
         if not name.endswith("weight"):
             continue
-        inputs = int(tensors["squash"].max()) if name.endswith(OWN_INPUTS) else int(LIMIT)
+        inputs = int(tensors["squash"].max()) if name.endswith(SQUASHED_INPUTS) else int(LIMIT)
+        if name.endswith("linear.weight"):
+            inputs = LARGEST_LATENT << ACTIVATION_BITS
         rows = np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1)
         total += int(rows.max()) * inputs
     biases = (np.abs(t.astype(np.int64)).max() for n, t in tensors.items() if t.dtype == np.int32)

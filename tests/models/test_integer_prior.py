@@ -45,10 +45,11 @@ def float_parameters(net, q, latents):
     """(mean, log scale) of every latent of each band, by the masked network that sees everything at once."""
     octaves, context = torch.tensor(octave_weights(q)).double()[None], None
     for i, z in enumerate(latents):
-        seen = squash(torch.tensor(z).double()[None])
-        mean, log_scale = net.bands[i](seen, context, octaves)
+        z = torch.tensor(z).double()[None]
+        mean, log_scale = net.bands[i](z, context, octaves)
         yield mean[0].numpy(), log_scale[0].numpy()
         if i < 2:
+            seen = squash(z)
             context = net.refine[i](seen if context is None else torch.cat([seen, context], 1))
 
 
