@@ -63,6 +63,18 @@ def prior(checkpoint, data, out, minutes, cache):
 
 
 @train.command()
+@click.argument("checkpoints", type=CHECKPOINT, nargs=-1, required=True)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Checkpoint to write.")
+def average(checkpoints, out):
+    """Average the weights of CHECKPOINTS of one run: often better than each of them."""
+    _require_torch()
+
+    from odpiece.models.training.loop import average_checkpoints
+
+    average_checkpoints(checkpoints, out)
+
+
+@train.command()
 @click.option("--checkpoint", type=CHECKPOINT, required=True, help="Checkpoint of `train tokenizer` or `train prior`.")
 @click.option(
     "--data", type=FOLDER, required=True, help="Folder of training pictures, for the tables of probabilities."

@@ -150,6 +150,17 @@ def load_averaged(path):
     return tokenizer.eval(), prior.eval()
 
 
+def average_checkpoints(paths, out):
+    """Write to `out` a checkpoint whose weights are the mean of the averaged weights of the files `paths`."""
+    states = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
+    mean = {}
+    for part in ("tokenizer", "prior"):
+        weights = [state[f"averaged_{part}"] for state in states]
+        mean[part] = {name: sum(w[name] for w in weights) / len(weights) for name in weights[0]}
+        mean[f"averaged_{part}"] = mean[part]
+    save(states[-1] | mean, out)
+
+
 def train_tokenizer(options):
     """Train as `options` say, see TrainOptions and the module's text. Gives the last validation table."""
     torch.set_flush_denormal(True)

@@ -35,5 +35,5 @@ def validate(tokenizer, prior, pictures):
 
 def _whole_pieces(rgb):
     h, w = rgb.shape[0] // PIECE * PIECE, rgb.shape[1] // PIECE * PIECE
-    x = torch.tensor(rgb[:h, :w]).permute(2, 0, 1)[None].float() / 127.5 - 1.0
+    x = torch.tensor(np.ascontiguousarray(rgb[:h, :w])).permute(2, 0, 1)[None].float() / 127.5 - 1.0
     return x.contiguous(memory_format=torch.channels_last)

@@ -383,3 +383,18 @@ def test_a_started_run_takes_over_the_weights(trained, exported, pictures, tmp_p
     expected = load_shipped(exported._path)[0].state_dict()
     for part in ("tokenizer", "averaged_tokenizer"):
         assert all(torch.equal(state[part][name], tensor) for name, tensor in expected.items())
+
+
+def test_average_is_the_mean_of_the_averaged_weights(trained, tmp_path):
+    options, _ = trained
+    state = torch.load(options.out / "best.pt", weights_only=True)
+    for part in ("averaged_tokenizer", "averaged_prior"):
+        state[part] = {name: 3 * tensor + 1 for name, tensor in state[part].items()}
+    torch.save(state, tmp_path / "other.pt")
+    loop.average_checkpoints([options.out / "best.pt", tmp_path / "other.pt"], tmp_path / "mean.pt")
+    original = torch.load(options.out / "best.pt", weights_only=True)
+    mean = torch.load(tmp_path / "mean.pt", weights_only=True)
+    for part in ("tokenizer", "prior"):
+        for name, tensor in original[f"averaged_{part}"].items():
+            torch.testing.assert_close(mean[f"averaged_{part}"][name], 2 * tensor + 0.5)
+            assert torch.equal(mean[part][name], mean[f"averaged_{part}"][name])
