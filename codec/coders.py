@@ -99,7 +99,7 @@ class _StaticPredictor:
     lengths: np.ndarray
 
     def predict(self, band, group, phase, bands):
-        members = np.flatnonzero(BANDS[band].group_of_latent == group)
+        members = BANDS[band].members(group)
         classes = octave(self.q) * LENGTH_CLASSES + length_classes(self.lengths, self.limit, BANDS[band].side)
         return classes * FIRST_ROW[-1] + FIRST_ROW[band] + members[:, None, None], NO_CENTRE
 

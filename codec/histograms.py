@@ -56,8 +56,7 @@ def fit_static(latents):
     """Tables of the static coder from float `latents` of pictures, as Transform.analyze gives them.
 
     Gives {"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}, counted at q = 1, 2, 4, ..., 1024.
-    Counts of a length class are smoothed towards the histogram of all
-    classes, and that towards a geometric law.
+    Counts of a length class are smoothed towards the histogram of all classes, and that towards a geometric law.
     """
     shape = Q_OCTAVES, LENGTH_CLASSES, FIRST_ROW[-1], SYMBOLS
     tables = {"latents": level_table(np.prod(shape[:3]), SYMBOLS).reshape(shape), "lengths": LEVEL_LENGTHS}

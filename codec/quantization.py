@@ -5,10 +5,9 @@ import numpy as np
 from odpiece.codec.coders import FIRST_ROW, LARGEST, length_classes, octave, to_symbols
 from odpiece.codec.range_coder import bits
 from odpiece.codec.tokens import MAX_LATENT, trim
-from odpiece.models.interface import BANDS, step_size
+from odpiece.models.interface import BANDS, LAMBDA, step_size
 
 PASSES = 2
-LAMBDA = 0.15  # squared quantization steps a bit: what the tokenizer was trained with
 
 
 def source(latents, q, coder, table):

@@ -56,7 +56,7 @@ def walk(channel, coder, q, rows, columns, source=None, *, limit=None):
 
 def _group(channel, coder, predictor, band, group, kept, bands, source, groups):
     """Code one group in all its phases into bands[band], and append its GroupBits to `groups`."""
-    members = np.flatnonzero(BANDS[band].group_of_latent == group)
+    members = BANDS[band].members(group)
     phases = BANDS[band].phase_map(*bands[band].shape[1:])
     name, count, spent = f"{BANDS[band].block}.{group}", 0, 0.0
     if not kept[members].any():

@@ -57,6 +57,10 @@ class Band:
         """int64 (latents,): the index into `groups` of each latent."""
         return np.repeat(np.arange(len(self.groups)), [LATENTS_PER_TOKEN * n for n in self.groups])
 
+    def members(self, group):
+        """int64 (n,): the latents of a group, an index into `groups`."""
+        return np.flatnonzero(self.group_of_latent == group)
+
     def phase_map(self, rows, columns):
         """int64 (rows, columns): the phase, 0..phases - 1, of each block of a grid of blocks.
 
@@ -68,6 +72,8 @@ class Band:
         odd_row, odd_column = np.arange(rows)[:, None] % 2, np.arange(columns) % 2
         return np.where(odd_row == odd_column, odd_row, 2)
 
+
+LAMBDA = 0.15  # the classical slope -dD/dR of a uniform quantizer, in squared steps a bit: training and encoder use it
 
 BANDS = (
     Band(block=64, latents=48, first_token=0, groups=(1, 1, 2, 4, 8), phases=3),

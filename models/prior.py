@@ -152,7 +152,7 @@ class Predictor:
         block, upto = slice(group * self.width, (group + 1) * self.width), (group + 1) * self.width
         sums = self.sums
         if phase:
-            members = np.flatnonzero(BANDS[self.band].group_of_latent == group)
+            members = BANDS[self.band].members(group)
             seen = _padded(self.prior.squash(latents[members] * (self.phases < phase)))
             sums = sums + self._weight("same.bias")[block, None, None]
             sums = sums + _conv3(self._weight("same.weight")[block][:, members], seen, *latents.shape[1:])
@@ -167,13 +167,13 @@ class Predictor:
         """The linear prediction of a group's means from neighbours of earlier phases, as sums; 0 in the first."""
         if phase == 0:
             return 0.0
-        members = np.flatnonzero(BANDS[self.band].group_of_latent == group)
+        members = BANDS[self.band].members(group)
         seen = _padded(latents[members] * (self.phases < phase))
         sums = _conv3(self._weight("linear.weight")[np.ix_(members, members)], seen, *latents.shape[1:])
         return sums * (1 << ACTIVATION_BITS)
 
     def _rows(self, group, hidden, neighbours):
-        members = BANDS[self.band].group_of_latent == group
+        members = BANDS[self.band].members(group)
         mean, log_scale = (
             _mix(self._weight(f"{head}.weight")[members, : len(hidden)], hidden)
             + self._weight(f"{head}.bias")[members, None, None]

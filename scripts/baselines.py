@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 
 from odpiece.codec.targets import psnr
+from odpiece.formats.files import read_bytes
+from odpiece.formats.images import read_image
 
 FORMATS = {"JPEG": {"optimize": True, "progressive": True}, "WebP": {"method": 6}}
 QUALITIES = (0, 1, 2, 3, 5, 7, 10, 13, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90)
@@ -69,3 +71,10 @@ def best_psnr_at(pixels, codec, shrinks, size):
             envelope.append((np.log(trial.size), trial.psnr))
     sizes, values = np.array(envelope).T
     return float(np.interp(np.log(size), sizes, values)) if np.log(size) >= sizes[0] else None
+
+
+def read_folder(folder, count=None):
+    """uint8 (H, W, 3) pixels of the pictures in `folder`: all, or about `count`, evenly spaced by name."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    step = max(1, len(files) // count) if count else 1
+    return [read_image(read_bytes(path), path.name).pixels for path in files[::step]]

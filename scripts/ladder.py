@@ -20,6 +20,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from baselines import read_folder
 from tqdm import tqdm
 
 from odpiece.codec import encode
@@ -30,8 +31,6 @@ from odpiece.codec.range_coder import Writer
 from odpiece.codec.tokens import trim
 from odpiece.codec.walk import walk
 from odpiece.formats.container import CoderId, pack
-from odpiece.formats.files import read_bytes
-from odpiece.formats.images import read_image
 from odpiece.models.interface import BANDS
 
 QUALITIES = (1, 4, 16, 64, 256, 1024)
@@ -51,7 +50,7 @@ class HistogramCoder:
         return self
 
     def predict(self, band, group, phase, bands):
-        members = np.flatnonzero(BANDS[band].group_of_latent == group)
+        members = BANDS[band].members(group)
         return (FIRST_ROW[band] + members)[:, None, None], NO_CENTRE
 
 
@@ -101,13 +100,6 @@ def rungs(pixels, q, histograms, prior):
     )
 
 
-def load(folder, count=None):
-    """uint8 (H, W, 3) pixels of the pictures in `folder`: all, or about `count`, evenly spaced by name."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    step = max(1, len(files) // count) if count else 1
-    return [read_image(read_bytes(path), path.name).pixels for path in files[::step]]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
@@ -119,7 +111,10 @@ def main():
         from odpiece.models.training.loop import load_averaged
 
         _, prior = load_averaged(options.checkpoint)
-    pictures, crops = load(options.folder), [pixels[:CROP, :CROP] for pixels in load(options.data, TRAIN_PICTURES)]
+    pictures, crops = (
+        read_folder(options.folder),
+        [pixels[:CROP, :CROP] for pixels in read_folder(options.data, TRAIN_PICTURES)],
+    )
     print("| q | raw | histogram | static | own | float | integer | payload | file | to histogram | to static |")
     print("|---|" + "---|" * 10)
     for q in tqdm(QUALITIES, disable=None, leave=False):

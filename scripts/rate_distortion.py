@@ -11,14 +11,12 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from baselines import best_psnr_at
+from baselines import best_psnr_at, read_folder
 from tqdm import tqdm
 
 from odpiece.codec import decode, encode
 from odpiece.codec.targets import psnr
 from odpiece.formats.container import CoderId
-from odpiece.formats.files import read_bytes
-from odpiece.formats.images import read_image
 from odpiece.models.library import load_model, open_model
 
 QUALITIES = (1, 4, 16, 64, 256, 1024)
@@ -58,8 +56,7 @@ def main():
     parser.add_argument("--weights", type=Path, nargs="*", default=[], help="weights files to measure as well")
     parser.add_argument("--coder", choices=[coder.name.lower() for coder in CoderId], default="learned")
     options = parser.parse_args()
-    files = sorted(path for path in options.folder.iterdir() if path.is_file())
-    pictures = [read_image(read_bytes(path), path.name).pixels for path in files]
+    pictures = read_folder(options.folder)
     for model in (load_model(), *map(open_model, options.weights)):
         print_table(pictures, model, CoderId[options.coder.upper()])
 

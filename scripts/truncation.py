@@ -7,11 +7,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from baselines import read_folder
 
 from odpiece.codec import decode, encode, truncate
 from odpiece.codec.targets import psnr
-from odpiece.formats.files import read_bytes
-from odpiece.formats.images import read_image
 
 FROM = (64, 256, 1024)
 TO = (1, 4, 16, 64, 256)
@@ -28,8 +27,7 @@ original quality; `odpiece encode -q N` takes the coarser step that suits N toke
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    files = sorted(path for path in parser.parse_args().folder.iterdir() if path.is_file())
-    pictures = [read_image(read_bytes(path), path.name).pixels for path in files]
+    pictures = read_folder(parser.parse_args().folder)
     encoded = {q: [encode(pixels, q) for pixels in pictures] for q in sorted({*FROM, *TO})}
     columns = " | ".join(f"truncated from -q {q}" for q in FROM)
     print(HEAD.format(count=len(pictures), columns=columns, rule="|".join("---" for _ in FROM)))

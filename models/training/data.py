@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from tqdm import tqdm
 
@@ -137,3 +138,9 @@ def crop_batches(cache, batch, seed, ahead=4):
     threading.Thread(target=work, daemon=True).start()
     while True:
         yield ready.get()
+
+
+def to_float(pixels):
+    """uint8 (B, H, W, 3) array to a float tensor (B, 3, H, W) in [-1, 1], channels last in memory."""
+    x = torch.tensor(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    return x.contiguous(memory_format=torch.channels_last)

@@ -19,7 +19,7 @@ from odpiece.models.interface import Q_OCTAVES, step_size
 from odpiece.models.nets.prior import Prior
 from odpiece.models.nets.transform import Architecture, Tokenizer
 from odpiece.models.training import objective, pca
-from odpiece.models.training.data import PictureCache, crop_batches, random_crops
+from odpiece.models.training.data import PictureCache, crop_batches, random_crops, to_float
 from odpiece.models.training.export import load_shipped
 from odpiece.models.training.optimizers import Optimizers, rate_factor
 from odpiece.models.training.validation import validate
@@ -54,10 +54,11 @@ class TrainOptions:
             raise ValueError("minutes must not be negative, batch must be positive")
 
 
-def to_float(pixels):
-    """uint8 (B, H, W, 3) array to a float tensor (B, 3, H, W) in [-1, 1], channels last in memory."""
-    x = torch.tensor(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-    return x.contiguous(memory_format=torch.channels_last)
+@torch.no_grad()
+def follow(average, current, step):
+    """Move the weights of the network `average` towards those of `current`: an exponential moving average."""
+    decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
+    torch._foreach_lerp_(list(average.parameters()), list(current.parameters()), 1.0 - decay)
 
 
 class Run:
@@ -96,14 +97,9 @@ class Run:
         loss.backward()
         self.optimizers.step(rate_factor(self.step, progress))
         self.step += 1
-        self._average()
-        return loss.item()
-
-    @torch.no_grad()
-    def _average(self):
-        decay = min(AVERAGE_DECAY, (1 + self.step) / (10 + self.step))
         for average, current in zip(self.averaged, (self.tokenizer, self.prior)):
-            torch._foreach_lerp_(list(average.parameters()), list(current.parameters()), 1.0 - decay)
+            follow(average, current, self.step)
+        return loss.item()
 
     def state_dict(self):
         tokenizer, prior = self.averaged

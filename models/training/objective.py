@@ -4,10 +4,9 @@ import math
 
 import torch
 
-from odpiece.models.interface import BANDS, TOKENS, octave_weights, step_size
+from odpiece.models.interface import BANDS, LAMBDA, TOKENS, octave_weights, step_size
 from odpiece.models.nets.prior import logistic_bits
 
-LAMBDA = 0.15  # the classical slope -dD/dR of a uniform quantizer, in squared steps a bit
 SHORTENED = 0.15  # share of the pieces' lengths that are drawn below q
 
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from odpiece.models.interface import PIECE, octave_weights, step_size
 from odpiece.models.training import objective
 from odpiece.models.training.data import PictureCache, crop_batches
-from odpiece.models.training.loop import AVERAGE_DECAY, LOG_SECONDS, load_averaged, save, to_float
+from odpiece.models.training.loop import LOG_SECONDS, follow, load_averaged, save, to_float
 from odpiece.models.training.optimizers import Optimizers, rate_factor
 
 REPEATS = 2  # qualities at which each crop's latents are coded in a step
@@ -49,7 +49,7 @@ def train_prior(options):
             tokens = _tokens(tokenizer, prior, to_float(next(batches)), generator)
             losses.append(_update(prior, optimizers, tokens, FINE_TUNING * rate_factor(step, seconds / budget)))
             step += 1
-            _average(average, prior, step)
+            follow(average, prior, step)
             bar.update(round(seconds) - bar.n)
             if seconds - logged >= LOG_SECONDS:
                 line = {"step": step, "minutes": round(seconds / 60, 2), "loss": float(np.mean(losses))}
@@ -81,9 +81,3 @@ def _update(prior, optimizers, tokens, factor):
     loss.backward()
     optimizers.step(factor)
     return loss.item()
-
-
-@torch.no_grad()
-def _average(average, prior, step):
-    decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(average.parameters()), list(prior.parameters()), 1.0 - decay)

@@ -5,6 +5,7 @@ import torch
 
 from odpiece.models.interface import PIECE
 from odpiece.models.training import objective
+from odpiece.models.training.data import to_float
 
 QUALITIES = (1, 4, 16, 64, 256, 1024)
 
@@ -35,5 +36,4 @@ def validate(tokenizer, prior, pictures):
 
 def _whole_pieces(rgb):
     h, w = rgb.shape[0] // PIECE * PIECE, rgb.shape[1] // PIECE * PIECE
-    x = torch.tensor(np.ascontiguousarray(rgb[:h, :w])).permute(2, 0, 1)[None].float() / 127.5 - 1.0
-    return x.contiguous(memory_format=torch.channels_last)
+    return to_float(rgb[None, :h, :w])

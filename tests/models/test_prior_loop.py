@@ -15,6 +15,7 @@ from odpiece.models.nets.transform import Architecture  # noqa: E402
 from odpiece.models.training import loop, objective, prior_loop  # noqa: E402
 from odpiece.models.training.optimizers import Optimizers  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = Architecture(
     fine=48,
     fine_hidden=16,
@@ -27,21 +28,11 @@ SMALL = Architecture(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
-def tokenizer_run(photo):
+def tokenizer_run(turned):
     """A run at its start, initialised from the photo turned eight ways."""
-    square = photo[:, :192]
-    turned = [np.rot90(side, n) for side in (square, square[::-1]) for n in range(4)]
     run = loop.Run(SMALL, seed=0)
-    run.initialise(loop.to_float(np.stack(turned)))
+    run.initialise(loop.to_float(turned))
     return run
 
 

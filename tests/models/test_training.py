@@ -25,6 +25,7 @@ from odpiece.models.training.export import load_shipped  # noqa: E402
 from odpiece.models.training.optimizers import COOLDOWN, WARMUP_STEPS, rate_factor  # noqa: E402
 from odpiece.models.training.validation import QUALITIES, validate  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = dict(
     fine=48,
     fine_hidden=16,
@@ -38,15 +39,6 @@ SMALL = dict(
 SECONDS = 1 / 60  # in minutes
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Training sets torch's threads and denormals for the whole process: put the threads back."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def crops(photo):
     """float (2, 3, 128, 128): two crops of the photo."""
@@ -54,12 +46,10 @@ def crops(photo):
 
 
 @pytest.fixture
-def run(photo):
+def run(turned):
     """A small run at its start, from principal components of enough blocks to have full rank."""
-    square = photo[:, :192]
-    turned = [np.rot90(side, n) for side in (square, square[::-1]) for n in range(4)]
     new = loop.Run(Architecture(**SMALL), seed=0)
-    new.initialise(loop.to_float(np.stack(turned)))
+    new.initialise(loop.to_float(turned))
     return new
 
 
