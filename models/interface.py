@@ -19,6 +19,7 @@ import numpy as np
 PIECE = 64  # pixels
 TOKENS = 1024  # tokens a piece
 LATENTS_PER_TOKEN = 3
+LOOKS = ("faithful", "natural")  # decoders of the same tokens: nearest to the original, or with natural texture
 Q_OCTAVES = 11  # q = 1, 2, 4, ..., 1024: the knots of everything that varies with q
 
 
@@ -102,9 +103,15 @@ class Transform(Protocol):
     """The float half of a model: pictures to latents and back, on any backend.
 
     Pictures are uint8 (H, W, 3) sRGB with H and W multiples of 64; latents are a tuple of float32
-    arrays (latents, H / block, W / block), one a band, not yet divided by the step.
+    arrays (latents, H / block, W / block), one a band, not yet divided by the step. `look` is one of LOOKS.
+    `gradient` is that of the faithful look's squared error, pixels in [-1, 1] and each weighted by its
+    `importance` (float32 (H, W)), in the latents.
     """
 
     def analyze(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]: ...
 
-    def synthesize(self, latents: tuple[np.ndarray, ...], q: int) -> np.ndarray: ...
+    def synthesize(self, latents: tuple[np.ndarray, ...], q: int, look: str) -> np.ndarray: ...
+
+    def gradient(
+        self, latents: tuple[np.ndarray, ...], q: int, pixels: np.ndarray, importance: np.ndarray
+    ) -> tuple[np.ndarray, ...]: ...

@@ -22,7 +22,7 @@ def _file(name):
 
 
 class Model:
-    """One weights file, NAME.safetensors, with its graphs NAME.analysis.onnx and NAME.synthesis.onnx beside it.
+    """One weights file, NAME.safetensors, with its graphs NAME.analysis.onnx and NAME.LOOK.onnx beside it.
 
     `name`, `sha256` (hex) and `fingerprint` (the first 4 bytes of the SHA-256) identify it. Tensors are
     read when they are first needed.
@@ -33,10 +33,10 @@ class Model:
         self.fingerprint = bytes.fromhex(sha256)[:FINGERPRINT_BYTES]
         self._path = path
 
-    def tensors(self, prefix):
-        """{name: array} of the tensors whose names start with `prefix`."""
+    def tensors(self, *prefixes):
+        """{name: array} of the tensors whose names start with one of `prefixes`."""
         with safe_open(self._path, framework="numpy") as f:
-            return {name: f.get_tensor(name) for name in f.keys() if name.startswith(prefix)}
+            return {name: f.get_tensor(name) for name in f.keys() if name.startswith(prefixes)}
 
     @cached_property
     def transform(self):

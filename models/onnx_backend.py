@@ -3,7 +3,7 @@
 import numpy as np
 import onnxruntime as ort
 
-from odpiece.models.interface import BANDS, octave_weights
+from odpiece.models.interface import BANDS, LOOKS, octave_weights
 
 ort.set_default_logger_severity(3)
 
@@ -23,8 +23,8 @@ def _session(graph, tensors):
 class OnnxTransform:
     """A Transform (see interface.py) on all cores of the CPU.
 
-    `load(prefix)` must give {name: float array} of the weights file's tensors whose names start so, and
-    `graph(name)` the path of the graph "analysis" or "synthesis". Sessions are made at first use: an
+    `load(*prefixes)` must give {name: float array} of the weights file's tensors whose names start so, and
+    `graph(name)` the path of the graph "analysis", "gradient" or of a look. Sessions are made at first use: an
     encoder never loads the synthesis.
     """
 
@@ -32,16 +32,23 @@ class OnnxTransform:
         self._load, self._graph = load, graph
         self._sessions = {}
 
-    def _get(self, name):
+    def _get(self, name, *prefixes):
         if name not in self._sessions:
-            self._sessions[name] = _session(self._graph(name), self._load(f"{name}."))
+            self._sessions[name] = _session(self._graph(name), self._load(*prefixes))
         return self._sessions[name][0]
 
     def analyze(self, pixels):
         bands = [f"band{i}" for i in range(len(BANDS))]
-        return tuple(b[0] for b in self._get("analysis").run(bands, {"pixels": pixels}))
+        return tuple(b[0] for b in self._get("analysis", "analysis.").run(bands, {"pixels": pixels}))
 
-    def synthesize(self, latents, q):
+    def synthesize(self, latents, q, look):
         feed = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed["octaves"] = octave_weights(q)[None]
-        return self._get("synthesis").run(["pixels"], feed)[0]
+        return self._get(look, "synthesis.", f"looks.{look}.").run(["pixels"], feed)[0]
+
+    def gradient(self, latents, q, pixels, importance):
+        bands = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
+        feed = bands | {"octaves": octave_weights(q)[None], "pixels": pixels, "importance": importance}
+        names = [f"gradient{i}" for i in range(len(BANDS))]
+        session = self._get("gradient", "synthesis.", f"looks.{LOOKS[0]}.")
+        return tuple(g[0] for g in session.run(names, feed))

@@ -5,7 +5,9 @@ residual branches that start at zero, so an untrained network is an orthonormal 
 
     analysis   pixels -> 1/8 -> 1/16 -> (180 latents of band 2, 12 channels go on)
                       -> 1/32 -> (36 latents of band 1, 12 channels go on) -> 1/64 -> 48 latents of band 0
-    synthesis  the mirror image, each residual branch told the quality q
+    synthesis  the mirror image up to 1/16, each residual branch told the quality q
+    looks      from there to pixels, one for each look: "faithful" is nearest to the original, "natural" has
+               the texture of photographs
 """
 
 from dataclasses import asdict, dataclass
@@ -14,10 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from odpiece.models.interface import BANDS, Q_OCTAVES
+from odpiece.models.interface import BANDS, LOOKS, Q_OCTAVES
 
 PASSED_ON = 12  # channels of a band's grid that go on to the next coarser band
 PATCH = 8  # pixels along the side of the finest patch
+FAITHFUL, NATURAL = LOOKS
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,15 @@ class Architecture:
     fine: int = 96  # channels at 1/8
     fine_hidden: int = 96
     analysis_fine_blocks: int = 1
-    synthesis_fine_blocks: int = 2
+    look_fine_blocks: int = 2
     middle_hidden: int = 256  # hidden channels at 1/16
     analysis_middle_blocks: int = 2
-    synthesis_middle_blocks: int = 4
+    synthesis_middle_blocks: int = 2
+    look_middle_blocks: int = 2
     coarse_hidden: int = 256  # hidden channels at 1/32 and 1/64
     analysis_coarse_blocks: int = 1
     synthesis_coarse_blocks: int = 3
+    looks: tuple[str, ...] = (FAITHFUL,)
 
     def __post_init__(self):
         if 4 * self.fine < self.middle:
@@ -46,6 +51,11 @@ class Architecture:
 
     def to_dict(self):
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields):
+        """The Architecture of what `to_dict` gave, also after a passage through JSON."""
+        return cls(**fields | {"looks": tuple(fields["looks"])})
 
 
 class Linear(nn.Conv2d):
@@ -132,7 +142,7 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Latents as `Analysis` gives them and octave weights (B, 11) to float (B, 3, H, W), about [-1, 1]."""
+    """Latents as `Analysis` gives them and octave weights (B, 11) to float (B, middle, H/16, W/16)."""
 
     def __init__(self, arch):
         super().__init__()
@@ -142,9 +152,6 @@ class Synthesis(nn.Module):
         self.coarse32 = _residuals(a.synthesis_coarse_blocks, join, a.coarse_hidden, True)
         self.split32 = Linear(join, join)
         self.middle = _residuals(a.synthesis_middle_blocks, a.middle, a.middle_hidden, True)
-        self.split16 = Linear(a.middle, 4 * a.fine)
-        self.fine = _residuals(a.synthesis_fine_blocks, a.fine, a.fine_hidden, True)
-        self.patch = nn.Conv2d(a.fine, 3 * PATCH**2, 3, padding=1)
 
     def forward(self, latents, octaves):
         band0, band1, band2 = latents
@@ -152,6 +159,21 @@ class Synthesis(nn.Module):
         x = torch.cat([F.pixel_shuffle(self.split64(x), 2), band1], 1)
         x = _run(self.coarse32, x, octaves)
         x = torch.cat([F.pixel_shuffle(self.split32(x), 2), band2], 1)
+        return _run(self.middle, x, octaves)
+
+
+class Look(nn.Module):
+    """What `Synthesis` gives, and octave weights (B, 11), to float (B, 3, H, W), about [-1, 1]."""
+
+    def __init__(self, arch):
+        super().__init__()
+        a = arch
+        self.middle = _residuals(a.look_middle_blocks, a.middle, a.middle_hidden, True)
+        self.split16 = Linear(a.middle, 4 * a.fine)
+        self.fine = _residuals(a.look_fine_blocks, a.fine, a.fine_hidden, True)
+        self.patch = nn.Conv2d(a.fine, 3 * PATCH**2, 3, padding=1)
+
+    def forward(self, x, octaves):
         x = _run(self.middle, x, octaves)
         x = _run(self.fine, F.pixel_shuffle(self.split16(x), 2), octaves)
         return F.pixel_shuffle(self.patch(x), PATCH)
@@ -164,10 +186,15 @@ def _run(blocks, x, octaves=None):
 
 
 class Tokenizer(nn.Module):
-    """Analysis and synthesis of one architecture."""
+    """Analysis, synthesis and looks of one architecture."""
 
     def __init__(self, arch):
         super().__init__()
         self.arch = arch
         self.analysis = Analysis(arch)
         self.synthesis = Synthesis(arch)
+        self.looks = nn.ModuleDict({look: Look(arch) for look in arch.looks})
+
+    def decode(self, latents, octaves, look=FAITHFUL):
+        """Latents as `analysis` gives them and octave weights (B, 11) to float (B, 3, H, W), about [-1, 1]."""
+        return self.looks[look](self.synthesis(latents, octaves), octaves)

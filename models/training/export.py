@@ -1,4 +1,4 @@
-"""From a training checkpoint to what ships, one weights file and the two ONNX graphs, and back."""
+"""From a training checkpoint to what ships, one weights file and the ONNX graphs, and back."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from safetensors.numpy import save
 from odpiece.models.interface import STEP_AT_OCTAVE
 from odpiece.models.nets.prior import Prior
 from odpiece.models.nets.transform import Architecture, Residual, Tokenizer
+from odpiece.models.training.gradient_graph import gradient_graph
 from odpiece.models.training.graph import analysis_graph, synthesis_graph
 from odpiece.models.training.quantized_prior import dequantized
 
@@ -36,7 +37,7 @@ def folded_tensors(tokenizer):
 def load_shipped(path):
     """(Tokenizer, float Prior) from a weights file, to go on training from."""
     with safe_open(path, framework="numpy") as f:
-        architecture = Architecture(**json.loads(f.metadata()["architecture"]))
+        architecture = Architecture.from_dict(json.loads(f.metadata()["architecture"]))
         tensors = {name: torch.as_tensor(f.get_tensor(name)) for name in f.keys()}
     tokenizer, prior = Tokenizer(architecture), Prior()
     tokenizer.load_state_dict({name: tensors.get(name, own) for name, own in tokenizer.state_dict().items()})
@@ -48,7 +49,7 @@ def load_shipped(path):
 
 
 def write_model(folder, name, architecture, tensors):
-    """Write `name`.safetensors and its two graphs into `folder`, and make it the index's default.
+    """Write `name`.safetensors and its graphs into `folder`, and make it the index's default.
 
     `tensors` holds the network's float16 tensors and the integer tables of the coders. Gives the SHA-256 in hex.
     """
@@ -60,7 +61,9 @@ def write_model(folder, name, architecture, tensors):
     digest = hashlib.sha256(data).hexdigest()
     (folder / f"{name}.safetensors").write_bytes(data)
     (folder / f"{name}.analysis.onnx").write_bytes(analysis_graph(tensors))
-    (folder / f"{name}.synthesis.onnx").write_bytes(synthesis_graph(tensors))
+    (folder / f"{name}.gradient.onnx").write_bytes(gradient_graph(tensors))
+    for look in architecture.looks:
+        (folder / f"{name}.{look}.onnx").write_bytes(synthesis_graph(tensors, look))
     index = folder / "index.json"
     models = json.loads(index.read_text())["models"] if index.is_file() else {}
     models[name] = {"file": f"{name}.safetensors", "sha256": digest}

@@ -1,4 +1,4 @@
-"""The tokenizer as two ONNX graphs without weights, node for node what nets/transform.py computes.
+"""The tokenizer as ONNX graphs without weights, the analysis and one synthesis a look, node for node what nets/transform.py computes.
 
 The initializers are declared as external data under the names of the weights file's tensors; whoever
 makes a session hands the tensors over. Pixels enter and leave as uint8 (H, W, 3).
@@ -14,7 +14,7 @@ OPSET = 18
 IR_VERSION = 10
 
 
-class _Graph:
+class Graph:
     """Collects nodes; every method that adds one gives the name of its output."""
 
     def __init__(self, weights):
@@ -45,18 +45,33 @@ class _Graph:
         return self.add("Conv", x, self.weight(f"{name}.weight"), kernel_shape=size, strides=size)
 
     def residuals(self, x, name, octaves=None):
-        for i in range(sum(f"{name}.{i}.expand.weight" in self.weights for i in range(64))):
-            h = self.conv(x, f"{name}.{i}.expand")
-            if octaves:
-                bias = self.add("MatMul", octaves, self.weight(f"{name}.{i}.condition"))
-                h = self.add("Add", h, self.add("Reshape", bias, self.constant(np.array([1, -1, 1, 1]))))
+        for i in range(self.depth(name)):
+            h = self.hidden(x, f"{name}.{i}", octaves)
             h = self.add("Mul", h, self.add("Sigmoid", h))
             x = self.add("Add", x, self.conv(h, f"{name}.{i}.reduce"))
         return x
 
+    def depth(self, name):
+        """How many residual blocks there are under `name`."""
+        return sum(key.startswith(f"{name}.") and key.endswith(".expand.weight") for key in self.weights)
+
+    def hidden(self, x, name, octaves=None):
+        """What the residual block `name` gives to its nonlinearity."""
+        h = self.conv(x, f"{name}.expand")
+        if octaves:
+            bias = self.add("MatMul", octaves, self.weight(f"{name}.condition"))
+            h = self.add("Add", h, self.add("Reshape", bias, self.constant(np.array([1, -1, 1, 1]))))
+        return h
+
     def channels(self, x, first, last, output=None):
         bounds = [self.constant(np.array([n])) for n in (first, last, 1)]
         return self.add("Slice", x, *bounds, output=output)
+
+    def pixels(self):
+        """The input "pixels", uint8 (H, W, 3), as float (1, 3, H, W) in [-1, 1]."""
+        x = self.add("Cast", "pixels", to=TensorProto.FLOAT)
+        x = self.add("Transpose", self.add("Unsqueeze", x, self.constant(np.array([0]))), perm=[0, 3, 1, 2])
+        return self.add("Sub", self.add("Mul", x, self.constant(np.float32(1 / 127.5))), self.constant(np.float32(1.0)))
 
     def shuffle(self, x, size):
         return self.add("DepthToSpace", x, blocksize=size, mode="CRD")
@@ -78,47 +93,53 @@ def _external(name, shape):
     return tensor
 
 
-def _band_values():
+def band_values():
     return [
         helper.make_tensor_value_info(f"band{i}", TensorProto.FLOAT, [1, b.latents, f"h{i}", f"w{i}"])
         for i, b in enumerate(BANDS)
     ]
 
 
-def _pixel_value():
+def pixel_value():
     return helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["height", "width", 3])
+
+
+def octaves_value():
+    return helper.make_tensor_value_info("octaves", TensorProto.FLOAT, [1, Q_OCTAVES])
 
 
 def analysis_graph(weights):
     """Serialized graph: pixels uint8 (H, W, 3) to band0..band2 float32 (1, latents, h, w)."""
-    g = _Graph(weights)
-    x = g.add("Cast", "pixels", to=TensorProto.FLOAT)
-    x = g.add("Transpose", g.add("Unsqueeze", x, g.constant(np.array([0]))), perm=[0, 3, 1, 2])
-    x = g.add("Sub", g.add("Mul", x, g.constant(np.float32(1 / 127.5))), g.constant(np.float32(1.0)))
-    x = g.residuals(g.conv(x, "analysis.patch"), "analysis.fine")
+    g = Graph(weights)
+    x = g.residuals(g.conv(g.pixels(), "analysis.patch"), "analysis.fine")
     x = g.residuals(g.conv(x, "analysis.merge16"), "analysis.middle")
     for i, size in ((2, 32), (1, 64)):
         g.channels(x, PASSED_ON, PASSED_ON + BANDS[i].latents, output=f"band{i}")
         x = g.conv(g.channels(x, 0, PASSED_ON), f"analysis.merge{size}")
         x = g.residuals(x, f"analysis.coarse{size}")
     g.add("Identity", x, output="band0")
-    return g.model("analysis", [_pixel_value()], _band_values()).SerializeToString(deterministic=True)
+    return g.model("analysis", [pixel_value()], band_values()).SerializeToString(deterministic=True)
 
 
-def synthesis_graph(weights):
-    """Serialized graph: band0..band2 float32 and octaves float32 (1, 11) to pixels uint8 (H, W, 3)."""
-    g = _Graph(weights)
+def synthesis(g, look):
+    """Add band0..band2 and octaves to pixels by `look`, float (1, 3, H, W), about [-1, 1]; gives the output's name."""
     x = g.residuals("band0", "synthesis.coarse64", "octaves")
     x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split64"), 2), "band1", axis=1)
     x = g.residuals(x, "synthesis.coarse32", "octaves")
     x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split32"), 2), "band2", axis=1)
     x = g.residuals(x, "synthesis.middle", "octaves")
-    x = g.shuffle(g.conv(x, "synthesis.split16"), 2)
-    x = g.residuals(x, "synthesis.fine", "octaves")
-    x = g.shuffle(g.conv(x, "synthesis.patch"), PATCH)
+    x = g.residuals(x, f"looks.{look}.middle", "octaves")
+    x = g.shuffle(g.conv(x, f"looks.{look}.split16"), 2)
+    x = g.residuals(x, f"looks.{look}.fine", "octaves")
+    return g.shuffle(g.conv(x, f"looks.{look}.patch"), PATCH)
+
+
+def synthesis_graph(weights, look):
+    """Serialized graph: band0..band2 float32 and octaves float32 (1, 11) to pixels uint8 (H, W, 3), by one look."""
+    g = Graph(weights)
+    x = synthesis(g, look)
     x = g.add("Mul", g.add("Add", x, g.constant(np.float32(1.0))), g.constant(np.float32(127.5)))
     x = g.add("Clip", g.add("Round", x), g.constant(np.float32(0)), g.constant(np.float32(255)))
     x = g.add("Transpose", g.add("Cast", x, to=TensorProto.UINT8), perm=[0, 2, 3, 1])
     g.add("Squeeze", x, g.constant(np.array([0])), output="pixels")
-    octaves = helper.make_tensor_value_info("octaves", TensorProto.FLOAT, [1, Q_OCTAVES])
-    return g.model("synthesis", [*_band_values(), octaves], [_pixel_value()]).SerializeToString(deterministic=True)
+    return g.model(look, [*band_values(), octaves_value()], [pixel_value()]).SerializeToString(deterministic=True)

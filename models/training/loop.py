@@ -118,7 +118,7 @@ class Run:
 
     @classmethod
     def from_state_dict(cls, state):
-        run = cls(Architecture(**state["architecture"]), seed=0)
+        run = cls(Architecture.from_dict(state["architecture"]), seed=0)
         run.tokenizer.load_state_dict(state["tokenizer"])
         run.prior.load_state_dict(state["prior"])
         run.averaged = copy.deepcopy((run.tokenizer, run.prior))
@@ -140,7 +140,7 @@ def save(state, path):
 def load_averaged(path):
     """The averaged (tokenizer, prior) of a checkpoint file, in evaluation mode."""
     state = torch.load(path, map_location="cpu", weights_only=True)
-    tokenizer, prior = Tokenizer(Architecture(**state["architecture"])), Prior()
+    tokenizer, prior = Tokenizer(Architecture.from_dict(state["architecture"])), Prior()
     tokenizer.load_state_dict(state["averaged_tokenizer"])
     prior.load_state_dict(state["averaged_prior"])
     return tokenizer.eval(), prior.eval()

@@ -33,27 +33,32 @@ def kept_masks(lengths):
     return masks
 
 
-def choose(scaled, masks, prior, octaves):
-    """Integer-valued floats like `scaled` (latents over the step, one tensor a band): rate-aware rounding.
+def choose(nearest, scaled, prior, octaves):
+    """Integer-valued floats like `nearest`, the rounded `scaled` (latents over the step, one tensor a band).
 
-    As the encoder does while it codes: each latent is rounded, then moved one step towards zero where that
-    lowers squared error + LAMBDA * bits, here with all bits given the rounded latents. Zero where a mask is 0.
+    Rate-aware rounding, as the encoder does while it codes: each latent moves one step towards zero where that
+    lowers squared error + LAMBDA * bits, here with all bits given the rounded latents.
     """
-    with torch.no_grad():
-        nearest = tuple(z.round() * m for z, m in zip(scaled, masks))
-        chosen = []
-        for z, k, law in zip(scaled, nearest, prior(nearest, octaves)):
-            low = k - k.sign()
-            gain = (z - low) ** 2 - (z - k) ** 2 + LAMBDA * (logistic_bits(low, *law) - logistic_bits(k, *law))
-            chosen.append(torch.where(gain < 0, low, k))
+    chosen = []
+    for z, k, law in zip(scaled, nearest, prior(nearest, octaves)):
+        low = k - k.sign()
+        gain = (z - low) ** 2 - (z - k) ** 2 + LAMBDA * (logistic_bits(low, *law) - logistic_bits(k, *law))
+        chosen.append(torch.where(gain < 0, low, k))
     return tuple(chosen)
 
 
 def quantize(latents, masks, step, prior, octaves):
-    """Latents over the step, rounded by `choose`, with straight-through gradients; `step` is (B,)."""
+    """Latents over the step, rounded by `choose`, zero where a mask is 0; `step` is (B,).
+
+    Gradients pass straight through, but not where `choose` made a latent zero: there it would feel the
+    distortion and no bits, and grow until it is coded.
+    """
     scaled = tuple(z.float() / step[:, None, None, None] for z in latents)
-    chosen = choose(scaled, masks, prior, octaves)
-    return tuple(z * m + (k - z * m).detach() for z, k, m in zip(scaled, chosen, masks))
+    with torch.no_grad():
+        nearest = tuple(z.round() * m for z, m in zip(scaled, masks))
+        chosen = choose(nearest, scaled, prior, octaves)
+        passing = tuple(m * ((k != 0) | (n == 0)) for k, n, m in zip(chosen, nearest, masks))
+    return tuple(k + (z - z.detach()) * p for z, k, p in zip(scaled, chosen, passing))
 
 
 def run(tokenizer, prior, pixels, quality, lengths):
@@ -66,7 +71,7 @@ def run(tokenizer, prior, pixels, quality, lengths):
     masks = kept_masks(lengths)
     tokens = quantize(tokenizer.analysis(pixels), masks, step, prior, octaves)
     bits = sum(b.sum((1, 2, 3)) for b in prior.bits(tokens, masks, octaves))
-    decoded = tokenizer.synthesis([z * step[:, None, None, None] for z in tokens], octaves)
+    decoded = tokenizer.decode([z * step[:, None, None, None] for z in tokens], octaves)
     error = (decoded.float() - pixels).square().sum((1, 2, 3))
     return error, bits
 

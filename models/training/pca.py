@@ -8,7 +8,7 @@ run from important to unimportant. Nothing is centred: the mean is part of the f
 import torch
 import torch.nn.functional as F
 
-from odpiece.models.nets.transform import PASSED_ON, PATCH
+from odpiece.models.nets.transform import FAITHFUL, PASSED_ON, PATCH
 
 SMALLEST_SPREAD = 1e-3  # of a channel, as a part of the largest: where the pictures have too few dimensions
 
@@ -32,7 +32,7 @@ def initialise(tokenizer, pixels):
 
     Gives the root mean square of the latents, a tuple of (latents,), one a band.
     """
-    a, s = tokenizer.analysis, tokenizer.synthesis
+    a, s, look = tokenizer.analysis, tokenizer.synthesis, tokenizer.looks[FAITHFUL]
     x = F.pixel_unshuffle(pixels, PATCH)
     patch, fine = _components(x, tokenizer.arch.fine)
     x = F.pixel_unshuffle(_apply(patch, x), 2)
@@ -44,18 +44,22 @@ def initialise(tokenizer, pixels):
 
     for weight, components in ((a.patch, patch), (a.merge16, merge16), (a.merge32, merge32), (a.merge64, merge64)):
         weight.weight.copy_(components.view_as(weight.weight))
-    for weight, components in ((s.split64, merge64), (s.split32, merge32), (s.split16, merge16)):
+    for weight, components in ((s.split64, merge64), (s.split32, merge32), (look.split16, merge16)):
         weight.weight.copy_(components.T[:, :, None, None])
-    s.patch.weight.zero_()
-    s.patch.weight[:, :, 1, 1] = patch.T
-    s.patch.bias.zero_()
-    for net in (a, s):
-        for blocks, scale in (
-            (net.fine, fine),
-            (net.middle, middle),
-            (net.coarse32, coarse32),
-            (net.coarse64, coarse64),
-        ):
-            for block in blocks:
-                block.scale.copy_(scale)
+    look.patch.weight.zero_()
+    look.patch.weight[:, :, 1, 1] = patch.T
+    look.patch.bias.zero_()
+    for blocks, scale in (
+        (a.fine, fine),
+        (a.middle, middle),
+        (a.coarse32, coarse32),
+        (a.coarse64, coarse64),
+        (s.coarse64, coarse64),
+        (s.coarse32, coarse32),
+        (s.middle, middle),
+        (look.middle, middle),
+        (look.fine, fine),
+    ):
+        for block in blocks:
+            block.scale.copy_(scale)
     return coarse64, coarse32[PASSED_ON:], middle[PASSED_ON:]

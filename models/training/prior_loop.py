@@ -67,9 +67,9 @@ def _tokens(tokenizer, prior, pixels, generator):
         quality = objective.draw_quality(REPEATS * len(pixels), generator)
         octaves = torch.as_tensor(octave_weights(quality))
         masks = objective.kept_masks(quality[:, None, None].expand(-1, *latents[0].shape[2:]))
-        step = torch.as_tensor(step_size(quality), dtype=torch.float32)[:, None, None, None]
-        scaled = tuple(z.float().repeat(REPEATS, 1, 1, 1) / step for z in latents)
-        return objective.choose(scaled, masks, prior, octaves), masks, octaves, quality
+        step = torch.as_tensor(step_size(quality), dtype=torch.float32)
+        latents = tuple(z.repeat(REPEATS, 1, 1, 1) for z in latents)
+        return objective.quantize(latents, masks, step, prior, octaves), masks, octaves, quality
 
 
 def _update(prior, optimizers, tokens, factor):
