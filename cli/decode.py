@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from odpiece.cli.options import output_options, output_path, shown
+from odpiece.cli.options import max_pixels_option, output_options, output_path, shown
 from odpiece.formats.files import STANDARD, check_output, make_folder, read_bytes, write_bytes
 
 
@@ -22,36 +22,40 @@ from odpiece.formats.files import STANDARD, check_output, make_folder, read_byte
     metavar="N",
     help="Decode only the first N tokens of each piece: a coarser picture.",
 )
-@click.option("--allow-partial", is_flag=True, help="Decode what is certain of a file whose end is missing.")
+@click.option("--allow-partial", is_flag=True, help="Decode what is certain of a cut or damaged file.")
 @click.option(
     "--progressive",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Also write a picture for each group of tokens as it arrives, DIR/00-lengths.png and so on.",
 )
+@max_pixels_option
 @output_options
-def decode(file, output, tokens, allow_partial, progressive, force, console):
+def decode(file, output, tokens, allow_partial, progressive, max_pixels, force, console):
     """Decode the .odp file INPUT (- for standard input)."""
     output = output_path(file, output, ".png")
     check_output(output, force)
 
     from odpiece.codec.picture import read, read_partial
-    from odpiece.formats.images import suffix_of, write_image
+    from odpiece.formats.images import OPAQUE, suffix_of, write_image
 
     suffix = ".png" if output == STANDARD else suffix_of(Path(output))
     data = read_bytes(file)
     console.detail(f"read {len(data)} bytes from {file}")
     with console.stages("tokens", "picture", "write") as begin:
         begin("tokens")
-        contents = read_partial(data) if allow_partial else read(data)
+        contents = (read_partial if allow_partial else read)(data, max_pixels=max_pixels)
         console.detail(f"decoded {contents.certain} tokens")
         begin("picture")
         pixels = contents.picture(contents.tokens.first(tokens or contents.header.limit))
         console.detail(f"made {pixels.shape[1]}x{pixels.shape[0]} pixels")
         begin("write")
-        write_bytes(output, write_image(pixels, suffix), force)
+        write_bytes(output, write_image(pixels, suffix, contents.metadata), force)
     if not contents.complete:
-        console.warn(f"{file} is cut or damaged: {contents.certain} tokens could be decoded")
+        whole = f"{contents.whole_segments} of {contents.header.segments} segments are whole"
+        console.warn(f"{file} is cut or damaged: {contents.certain} tokens could be decoded, {whole}")
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and suffix in OPAQUE:
+        console.warn(f"{shown(output)}: {suffix} has no transparency, the picture is laid on white")
     if progressive:
         _write_progress(contents, progressive, force, console)
     console.result(f"{shown(output)}: {pixels.shape[1]}x{pixels.shape[0]}")

@@ -2,10 +2,23 @@
 
 import click
 
-from odpiece.cli.options import output_options, output_path, shown
+from odpiece.cli.options import max_pixels_option, output_options, output_path, shown
 from odpiece.formats.files import check_output, read_bytes, write_bytes
 
 DEFAULT_QUALITY = 64
+METADATA = ("exif", "icc", "xmp")
+
+
+class Kept(click.ParamType):
+    """A list of METADATA with commas between, or "all"."""
+
+    name = "kinds"
+
+    def convert(self, value, param, ctx):
+        kinds = METADATA if value == "all" else tuple(kind for kind in value.split(",") if kind)
+        if unknown := set(kinds) - set(METADATA):
+            self.fail(f"{', '.join(sorted(unknown))} cannot be kept, give {', '.join(METADATA)} or all", param, ctx)
+        return kinds
 
 
 @click.command()
@@ -28,8 +41,17 @@ DEFAULT_QUALITY = 64
     show_default=True,
     help="How tokens are coded: by the learned prior, by fixed histograms, or not compressed at all.",
 )
+@click.option(
+    "--keep",
+    type=Kept(),
+    default="",
+    metavar="KINDS",
+    help="Metadata to keep, of exif, icc and xmp with commas between, or all; with icc the colours stay in "
+    "their profile, else they become sRGB.",
+)
+@max_pixels_option
 @output_options
-def encode(picture, quality, size, bpp, psnr, output, coder, force, console):
+def encode(picture, quality, size, bpp, psnr, output, coder, keep, max_pixels, force, console):
     """Encode the picture INPUT (PNG, JPEG, WebP, ...; - for standard input)."""
     if sum(target is not None for target in (quality, size, bpp, psnr)) > 1:
         raise click.UsageError("give only one of -q, --size, --bpp and --psnr")
@@ -39,16 +61,16 @@ def encode(picture, quality, size, bpp, psnr, output, coder, force, console):
 
     from odpiece.codec import encode as encode_to_quality
     from odpiece.codec.targets import encode_to_psnr, encode_to_size
-    from odpiece.formats.container import CoderId, unpack
+    from odpiece.formats.container import CoderId, unpack_header
     from odpiece.formats.images import read_image
 
     with console.stages("read", "encode") as begin:
         begin("read")
-        image = read_image(data, picture)
-        height, width, _ = image.pixels.shape
+        image = read_image(data, picture, keep=keep, max_pixels=max_pixels)
+        height, width = image.pixels.shape[:2]
         console.detail(f"read {width}x{height} pixels from {picture}")
         begin("encode")
-        options = {"coder": CoderId[coder.upper()]}
+        options = {"coder": CoderId[coder.upper()], "metadata": image.metadata}
         if bpp is not None:
             size = int(bpp * width * height / 8)
         if size is not None:
@@ -57,7 +79,7 @@ def encode(picture, quality, size, bpp, psnr, output, coder, force, console):
             packed = encode_to_psnr(image.pixels, psnr, **options)
         else:
             packed = encode_to_quality(image.pixels, quality or DEFAULT_QUALITY, **options)
-        quality = unpack(packed)[0].q
+        quality = unpack_header(packed, max_pixels=max_pixels)[0].q
         console.detail(f"encoded at -q {quality}")
     for note in image.notes:
         console.warn(f"{picture}: {note}")

@@ -4,23 +4,26 @@ import json
 
 import click
 
+from odpiece.cli.options import max_pixels_option
 from odpiece.formats.files import STANDARD, read_bytes, write_bytes
 
 
 @click.command()
 @click.argument("file", metavar="INPUT")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def info(file, as_json):
+@max_pixels_option
+def info(file, as_json, max_pixels):
     """Describe the .odp file INPUT (- for standard input)."""
     data = read_bytes(file)
 
     from odpiece.codec.picture import read
 
-    facts = _facts(read(data), len(data))
+    facts = _facts(read(data, max_pixels=max_pixels), len(data))
     if as_json:
         lines = [json.dumps(facts)]
     else:
         groups = facts.pop("bits_per_group")
+        facts["chunks"] = ", ".join(f"{name} {size}" for name, size in facts["chunks"].items()) or "none"
         lines = [f"{name:<10}{value}" for name, value in facts.items()]
         lines.append("bits per group (block size and number of the group):")
         lines += [f"  {name:<10}{value:>10.1f}" for name, value in groups.items()]
@@ -32,6 +35,7 @@ def _facts(contents, size):
     return {
         "width": header.width,
         "height": header.height,
+        "grey": header.grey,
         "q": header.q,
         "limit": header.limit,
         "tokens": contents.tokens.count,
@@ -40,6 +44,8 @@ def _facts(contents, size):
         "raw_bits": contents.raw_bits,
         "model": f"{contents.model.name} {contents.model.fingerprint.hex()}",
         "coder": header.coder.name.lower(),
+        "segments": header.segments,
+        "chunks": {chunk.name: len(chunk.data) for chunk in contents.chunks},
         "sha256": contents.tokens.sha256,
         "bits_per_group": {group.name: round(group.bits, 2) for group in contents.groups},
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from odpiece.formats.container import MAX_PIXELS
 from odpiece.formats.errors import ImageError
 from odpiece.formats.files import STANDARD
 
@@ -59,6 +60,18 @@ def output_options(function):
         return function(*args, console=Console(quiet, verbose, time.perf_counter()), **kwargs)
 
     return command
+
+
+def max_pixels_option(function):
+    """--max-pixels; the command gets `max_pixels`."""
+    return click.option(
+        "--max-pixels",
+        type=click.IntRange(1),
+        default=MAX_PIXELS,
+        show_default=True,
+        metavar="N",
+        help="Refuse pictures of more pixels, before any memory is taken for them.",
+    )(function)
 
 
 def output_path(source, output, suffix):

@@ -6,11 +6,13 @@ import numpy as np
 
 from odpiece.codec.coders import coder_of
 from odpiece.codec.quantization import dequantize, source, whole_pieces
-from odpiece.codec.range_coder import CutReader, Reader, Writer
+from odpiece.codec.segments import decode_segments, encode_segments, join_groups, join_tokens
 from odpiece.codec.tokens import Tokens, first_groups
-from odpiece.codec.walk import GroupBits, walk
+from odpiece.codec.walk import GroupBits
 from odpiece.formats import container
-from odpiece.formats.container import CoderId, Header
+from odpiece.formats.alpha import fill_transparent, pack_alpha, unpack_alpha
+from odpiece.formats.chunks import Chunk, ChunkType, metadata_chunks, metadata_of
+from odpiece.formats.container import MAX_PIXELS, CoderId, Header
 from odpiece.formats.errors import DamagedError, OptionError
 from odpiece.models.interface import LATENTS_PER_TOKEN, TOKENS
 from odpiece.models.library import Model, find_model, load_model
@@ -18,11 +20,13 @@ from odpiece.models.library import Model, find_model, load_model
 RAW_BITS = 6  # a latent, under an alphabet of 64
 
 
-def encode(pixels, q=64, *, model=None, coder=CoderId.LEARNED):
+def encode(pixels, q=64, *, model=None, coder=CoderId.LEARNED, metadata=None):
     """The bytes of an .odp file.
 
-    `pixels` is uint8 (H, W, 3) sRGB, any H and W from 1; `q` the most tokens that each 64x64 piece
-    keeps, 1..1024; `model` a Model (default: the installed one); `coder` a CoderId. Raises OptionError.
+    `pixels` is uint8 sRGB of any height H and width W from 1: (H, W, 3), with alpha (H, W, 4), grey (H, W), or
+    grey with alpha (H, W, 2); `q` the most tokens that each 64x64 piece keeps, 1..1024; `model` a Model
+    (default: the installed one); `coder` a CoderId; `metadata` a dict of bytes to keep, with any of the keys
+    "exif", "icc" (of which then the colours are) and "xmp". Raises OptionError.
 
     >>> import numpy as np
     >>> data = encode(np.full((40, 50, 3), 128, np.uint8), q=4)
@@ -30,59 +34,81 @@ def encode(pixels, q=64, *, model=None, coder=CoderId.LEARNED):
     (40, 50, 3)
     """
     q = _checked_count(q, "q")
-    return Analyzed(pixels, model=model, coder=coder).encode(q)
+    return Analyzed(pixels, model=model, coder=coder, metadata=metadata).encode(q)
 
 
 class Analyzed:
-    """A picture whose latents are known, to be encoded at any number of qualities; arguments as of `encode`."""
+    """A picture whose latents are known, to be encoded at any number of qualities; arguments as of `encode`.
 
-    def __init__(self, pixels, *, model=None, coder=CoderId.LEARNED):
-        self.pixels = _checked_pixels(pixels)
+    `pixels` are its colours, uint8 (H, W, 3) or grey (H, W), without alpha, filled in where that is 0.
+    """
+
+    def __init__(self, pixels, *, model=None, coder=CoderId.LEARNED, metadata=None):
+        colours, alpha = _split(_checked_pixels(pixels))
         if coder not in list(CoderId):
             raise OptionError(f"coder is {coder}, give one of {', '.join(map(str, CoderId))}")
         self.model, self._id = model or load_model(), CoderId(coder)
         self._coder = coder_of(self._id, self.model)
-        self._latents = self.model.transform.analyze(whole_pieces(self.pixels))
+        self.grey = colours.shape[2] == 1
+        self.pixels = colours[..., 0] if self.grey else colours
+        self._chunks = _alpha_chunks(alpha) + metadata_chunks(metadata or {})
+        self._latents = self.model.transform.analyze(whole_pieces(colours.repeat(3, axis=2) if self.grey else colours))
 
     def encode(self, q):
         """The bytes of an .odp file at quality `q`, 1..1024."""
-        height, width, _ = self.pixels.shape
-        header = Header(width, height, q, self._id, self.model.fingerprint)
-        return _pack(source(self._latents, q, self._coder, self.model.static_tables["latents"]), header, self.model)
+        height, width = self.pixels.shape[:2]
+        kinds = {"grey": self.grey, "has_chunks": bool(self._chunks)}
+        header = Header(width, height, q, self._id, self.model.fingerprint, **kinds)
+        table = self.model.static_tables["latents"]
+
+        def source_of(segment):
+            return source(segment.crop(self._latents), q, self._coder, table)
+
+        return _pack(source_of, header, self._coder, self._chunks)
+
+    def decoded(self, data):
+        """What the .odp file `data` of this picture makes of `pixels`, of the same shape."""
+        return read(data, model=self.model).colours()
 
 
-def decode(data, *, tokens=None, model=None):
-    """The picture, uint8 (H, W, 3) sRGB, of an .odp file's bytes.
+def decode(data, *, tokens=None, model=None, max_pixels=MAX_PIXELS):
+    """The picture of an .odp file's bytes, uint8, of the shape that was given to `encode`.
 
     `tokens` (1..1024) decodes only the first so many of each piece: a coarser picture; `model` is for files
-    whose model is not installed. Raises NotOdpError, VersionError, UnknownModelError, DamagedError, OptionError.
+    whose model is not installed. Raises NotOdpError, VersionError, UnknownModelError, DamagedError, OptionError,
+    and ImageError for a picture of more than `max_pixels`, before anything of its size is made.
     """
-    contents = read(data, model=model)
+    contents = read(data, model=model, max_pixels=max_pixels)
     kept = contents.tokens if tokens is None else contents.tokens.first(_checked_count(tokens, "tokens"))
     return contents.picture(kept)
 
 
-def truncate(data, tokens, *, model=None):
+def truncate(data, tokens, *, model=None, max_pixels=MAX_PIXELS):
     """The bytes of an .odp file that holds exactly the first `tokens` (1..1024) tokens of every piece of `data`.
 
-    The picture is not needed and no pixel is computed. Raises as `decode` does.
+    The picture is not needed and no pixel is computed; chunks are kept. Raises as `decode` does.
     """
-    contents = read(data, model=model)
+    contents = read(data, model=model, max_pixels=max_pixels)
     limit = min(_checked_count(tokens, "tokens"), contents.header.limit)
-    return _pack(contents.tokens.first(limit), replace(contents.header, limit=limit), contents.model)
+    kept, header = contents.tokens.first(limit), replace(contents.header, limit=limit)
+    coder = coder_of(header.coder, contents.model)
+    return _pack(lambda segment: segment.crop_tokens(kept), header, coder, contents.chunks)
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds: its header, its tokens, the model they belong to, and where its bits went.
+    """What a file holds: its header, its tokens, the model they belong to, chunks, and where its bits went.
 
-    `complete` is false for what could be saved of a cut file: tokens that are not certain are zero.
+    `complete` is false for what could be saved of a cut or damaged file, of which only `whole_segments` are
+    whole: tokens that are not certain are zero.
     """
 
     header: Header
     tokens: Tokens
     model: Model
     groups: list[GroupBits]
+    chunks: tuple[Chunk, ...] = ()
+    whole_segments: int = 1
     complete: bool = True
 
     @property
@@ -95,63 +121,95 @@ class Contents:
         """Bits of the kept tokens under a fixed alphabet of 64 values a latent."""
         return self.tokens.count * LATENTS_PER_TOKEN * RAW_BITS
 
+    @property
+    def metadata(self):
+        """The dict of "exif", "icc" and "xmp", as bytes, that the file keeps. Raises DamagedError."""
+        return metadata_of(self.chunks)
+
     def progress(self):
         """The tokens known after each of `groups`, coarse to fine: an iterator of Tokens."""
         for count in range(len(self.groups)):
             yield first_groups(self.tokens, count)
 
     def picture(self, tokens):
-        """uint8 (H, W, 3): the picture of `tokens`, these or fewer."""
-        pixels = self.model.transform.synthesize(dequantize(tokens, self.header.q), self.header.q)
-        return np.ascontiguousarray(pixels[: self.header.height, : self.header.width])
+        """uint8 of the shape that was encoded: the picture of `tokens`, these or fewer. Raises DamagedError."""
+        alpha = [chunk.data for chunk in self.chunks if chunk.type == ChunkType.ALPHA]
+        if not alpha:
+            return self.colours(tokens)
+        plane = unpack_alpha(alpha[0], self.header.height, self.header.width)
+        return np.dstack([self.colours(tokens), plane])
+
+    def colours(self, tokens=None):
+        """uint8 (H, W, 3), or grey (H, W): the picture of `tokens` (default: all) without alpha."""
+        latents = dequantize(self.tokens if tokens is None else tokens, self.header.q)
+        pixels = self.model.transform.synthesize(latents, self.header.q)[: self.header.height, : self.header.width]
+        if self.header.grey:
+            return ((pixels.sum(axis=2, dtype=np.uint16) + 1) // 3).astype(np.uint8)
+        return np.ascontiguousarray(pixels)
 
 
-def read(data, *, model=None):
+def read(data, *, model=None, max_pixels=MAX_PIXELS):
     """Contents of an .odp file's bytes, without its pixels. Raises as `decode` does."""
-    header, payload, model, coder = _open(data, model)
-    tokens, groups = _walk(Reader(payload), coder, header)
-    if container.checksum(header, tokens.to_bytes()) != header.checksum:
+    contents = _read(data, model, max_pixels)
+    if container.checksum(contents.header, contents.tokens.to_bytes()) != contents.header.checksum:
         raise DamagedError("the file is cut or damaged: its checksum does not match")
-    return Contents(header, tokens, model, groups)
+    return contents
 
 
-def read_partial(data, *, model=None):
-    """Contents of a file whose end may be missing: all of a whole file, else what is certain.
+def read_partial(data, *, model=None, max_pixels=MAX_PIXELS):
+    """Contents of a file whose end may be missing or whose segments may be damaged: all of a whole file, else
+    what is certain.
 
-    Nothing can be checked in a cut file, so damage before the cut goes unseen. Raises NotOdpError,
-    VersionError, UnknownModelError, and DamagedError for a damaged header or what no writer writes.
+    Nothing can be checked in a segment that was cut, so damage before the cut goes unseen. Raises
+    NotOdpError, VersionError, UnknownModelError, ImageError, and DamagedError for a damaged header.
     """
     try:
-        return read(data, model=model)
+        return read(data, model=model, max_pixels=max_pixels)
     except DamagedError:
-        header, payload, model, coder = _open(data, model)
-        tokens, groups = _walk(CutReader(payload), coder, header)
-        return Contents(header, tokens, model, groups, complete=False)
+        return _read(data, model, max_pixels, partial=True)
 
 
-def _pack(source, header, model):
-    """The bytes of a file from a source of tokens, see walk; the checksum of `header` is set here."""
-    writer = Writer()
-    tokens, _ = _walk(writer, coder_of(header.coder, model), header, source)
-    header = replace(header, checksum=container.checksum(header, tokens.to_bytes()))
-    return container.pack(header, writer.to_bytes())
-
-
-def _open(data, model):
-    header, payload = container.unpack(data)
+def _read(data, model, max_pixels, partial=False):
+    """Contents, of which `read` checks the checksum."""
+    header, chunks, stored = container.unpack(data, max_pixels=max_pixels, partial=partial)
     if model is None or model.fingerprint != header.model:
         model = find_model(header.model)
-    return header, payload, model, coder_of(header.coder, model)
+    if partial and len(stored) == 1:
+        stored = [stored[0]._replace(whole=False)]
+    parts = decode_segments(stored, coder_of(header.coder, model), header, partial)
+    tokens = join_tokens([part.tokens for part in parts], header.rows, header.columns)
+    groups = join_groups([part.groups for part in parts])
+    return Contents(header, tokens, model, groups, chunks, sum(part.whole for part in parts), complete=not partial)
 
 
-def _walk(channel, coder, header, source=None):
-    return walk(channel, coder, header.q, header.rows, header.columns, source, limit=header.limit)
+def _pack(source_of, header, coder, chunks):
+    """The bytes of a file from a function that gives each segment's source; sets the checksum of `header`."""
+    segments, parts = encode_segments(source_of, coder, header)
+    tokens = join_tokens(parts, header.rows, header.columns)
+    header = replace(header, checksum=container.checksum(header, tokens.to_bytes()))
+    return container.pack(header, segments, chunks)
+
+
+def _alpha_chunks(alpha):
+    if alpha is None or alpha.min() == 255:
+        return ()
+    return (Chunk(ChunkType.ALPHA, pack_alpha(alpha), critical=True),)
+
+
+def _split(pixels):
+    """(colours (H, W, 1 or 3), filled in where alpha is 0, alpha (H, W) or None) of checked pixels."""
+    if pixels.ndim == 2:
+        return pixels[..., None], None
+    if pixels.shape[2] == 3:
+        return pixels, None
+    return fill_transparent(pixels[..., :-1], pixels[..., -1]), pixels[..., -1]
 
 
 def _checked_pixels(pixels):
     pixels = np.asarray(pixels)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
-        raise OptionError(f"pixels are {pixels.dtype} {pixels.shape}, give uint8 (height, width, 3)")
+    fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4))
+    if pixels.dtype != np.uint8 or not fits or 0 in pixels.shape:
+        raise OptionError(f"pixels are {pixels.dtype} {pixels.shape}, give uint8 (height, width, 3), (.., 4) or 2-D")
     return pixels
 
 

@@ -6,7 +6,7 @@ encodings of the same latents.
 
 import numpy as np
 
-from odpiece.codec.picture import Analyzed, decode
+from odpiece.codec.picture import Analyzed
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import TOKENS
 
@@ -31,11 +31,11 @@ def encode_to_psnr(pixels, decibels, **options):
     picture = Analyzed(pixels, **options)
 
     def falls_short(data):
-        return psnr(picture.pixels, decode(data, model=picture.model)) < decibels
+        return psnr(picture.pixels, picture.decoded(data)) < decibels
 
     q, data = _last(falls_short, picture)
     if q == TOKENS:
-        best = psnr(picture.pixels, decode(data, model=picture.model))
+        best = psnr(picture.pixels, picture.decoded(data))
         raise OptionError(f"this picture reaches {best:.2f} dB at most, give less")
     return picture.encode(q + 1)
 

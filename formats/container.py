@@ -1,41 +1,68 @@
-"""The .odp container, version 0.
+"""The .odp container, version 1. docs/format.md has this table and all that is below it: tokens, walk, coders.
 
 All numbers are unsigned; those of several bytes are big-endian. A varint is LEB128: seven bits a byte,
 low bits first, the high bit set on all bytes but the last, no more bytes than the number needs.
 
+    header
     bytes  field
     2      magic: 9D 50
-    2      bits 15-13  version: 0
-           bit  12     1 where the limit follows
-           bits 11-10  coder: 0 raw, 1 static, 2 learned
+    2      bits 15-13  version: 1
+           bit  12     1 where the flags follow
+           bits 11-10  coder: 0 raw, 1 static, 2 learned; 3 is reserved
            bits 9-0    q - 1, for the quality q = 1..1024
     4      model: the first bytes of the SHA-256 of the weights file
-    1-5    width - 1 in pixels, varint
-    1-5    height - 1 in pixels, varint
-    0-2    limit - 1, varint, where bit 12 is set: the most tokens a piece keeps, 1..q - 1; else it is q
+    1-3    width - 1 in pixels, varint, below 2^20
+    1-3    height - 1 in pixels, varint, below 2^20
+    0-1    flags, where bit 12 is set, and then not all zero
+           bits 7-3    reserved: 0
+           bit  2      1 where chunks follow the header
+           bit  1      1 for a grey picture
+           bit  0      1 where the limit follows
+    0-2    limit - 1, varint, where flag bit 0 is set: the most tokens a piece keeps, 1..q - 1; else it is q
     2 or 4 checksum: CRC-32 (zlib) of the header's bytes before it followed by the token bytes; its low
            two bytes for pictures of at most 64 pieces (64x64 pixels each), else all four
-    rest   payload: range coder words, big-endian, without the zero bytes at its end
 
-The token bytes are the pieces' lengths (tokens kept) as little-endian uint16 in raster order, then the
-quantized latents of each band, coarse to fine, as little-endian int16 (latents, rows, columns).
+    chunks, where flag bit 2 is set: one or more, no type twice
+    1      bit  7      1 where another chunk follows this one
+           bit  6      1 critical: readers that do not know the type give up; 0 ancillary: they skip the chunk
+           bits 5-0    type: 1 alpha (critical); 2 EXIF, 3 ICC profile, 4 XMP (ancillary)
+    1-4    length of the data, varint, at most 2^24
+    length data
+    2 or 4 CRC-32 of the chunk's bytes before it; its low two bytes for data of at most 64 bytes, else all four
+
+    segment table, for pictures of two or more segments: for each, in raster order
+    1-4    length of its payload, varint
+    2      the low two bytes of the CRC-32 of the header's bytes before the checksum followed by the
+           segment's token bytes
+
+    payloads: the rest of the file
+    rest   of one segment: its payload. Of more: 16 rounds; in round r = 0..15, of each segment in raster
+           order, the bytes from floor(r * L / 16) to before floor((r + 1) * L / 16) of its L bytes
 """
 
 import struct
 import zlib
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import NamedTuple
 
-from odpiece.formats.errors import DamagedError, NotOdpError, OptionError, VersionError
+from odpiece.formats.chunks import Chunk, pack_chunks, read_chunks
+from odpiece.formats.errors import DamagedError, ImageError, NotOdpError, OptionError, VersionError
+from odpiece.formats.varints import pack_varint, read_varint
 
 MAGIC = b"\x9dP"
-VERSION = 0
+VERSION = 1
 MAX_SIDE = 1 << 20  # pixels
-MAX_PIXELS = 178_956_970  # as Pillow's default limit
-LIMIT_FLAG = 1 << 12
+MAX_PIXELS = 178_956_970  # the default limit of readers, as Pillow's
+FLAGS_FOLLOW = 1 << 12
+LIMIT_FLAG, GREY_FLAG, CHUNKS_FLAG = 1, 2, 4
 SMALL_PIECES = 64  # pictures of at most this many pieces have a checksum of two bytes
 MODEL_BYTES = 4
 PIECE = 64  # pixels along the side of a piece
+SEGMENT = 16  # the most pieces along the side of a segment
+SEGMENT_CHECKSUM = 2  # bytes
+ROUNDS = 16  # parts in which the payloads of several segments take turns
+MOST_BYTES = 20_000  # that the payload of a piece can take: all latents escaped, at 46 bits each, and more
 
 
 class CoderId(IntEnum):
@@ -51,6 +78,7 @@ class Header:
     """The checked fields of a header; sizes in pixels, `model` is 4 bytes, `checksum` as stored.
 
     `limit` is the most tokens a piece keeps: q (also for 0), or less in a file that was truncated.
+    `has_chunks` says whether chunks follow.
     """
 
     width: int
@@ -60,6 +88,8 @@ class Header:
     model: bytes
     limit: int = 0
     checksum: int = 0
+    grey: bool = False
+    has_chunks: bool = False
 
     def __post_init__(self):
         if not 1 <= self.q <= 1024:
@@ -70,8 +100,6 @@ class Header:
             object.__setattr__(self, "limit", self.q)
         if not (1 <= self.width <= MAX_SIDE and 1 <= self.height <= MAX_SIDE):
             raise OptionError(f"{self.width}x{self.height} pixels: sides of 1 to {MAX_SIDE} are supported")
-        if self.width * self.height > MAX_PIXELS:
-            raise OptionError(f"{self.width}x{self.height} pixels: at most {MAX_PIXELS} are supported")
         if len(self.model) != MODEL_BYTES:
             raise OptionError(f"the model's fingerprint has {len(self.model)} bytes, give {MODEL_BYTES}")
 
@@ -86,76 +114,173 @@ class Header:
         return -(-self.width // PIECE)
 
     @property
+    def segments(self):
+        """The number of segments."""
+        return -(-self.rows // SEGMENT) * -(-self.columns // SEGMENT)
+
+    @property
     def checksum_bytes(self):
         return 2 if self.rows * self.columns <= SMALL_PIECES else 4
+
+    @property
+    def flags(self):
+        limited = self.limit < self.q
+        return limited * LIMIT_FLAG | self.grey * GREY_FLAG | self.has_chunks * CHUNKS_FLAG
+
+
+class StoredSegment(NamedTuple):
+    """A segment as stored: `checksum` is None where the file has one segment, `whole` false where it was cut."""
+
+    payload: bytes
+    checksum: int | None = None
+    whole: bool = True
+
+
+class File(NamedTuple):
+    """All parts of a file."""
+
+    header: Header
+    chunks: tuple[Chunk, ...]
+    segments: tuple[StoredSegment, ...]
 
 
 def checksum(header, token_bytes):
     """The checksum, an int, that belongs to `header` and these token bytes."""
-    crc = zlib.crc32(token_bytes, zlib.crc32(_pack_fields(header)))
-    return crc & ((1 << 8 * header.checksum_bytes) - 1)
+    return _crc(header, token_bytes) & ((1 << 8 * header.checksum_bytes) - 1)
 
 
-def pack(header, payload):
-    """The bytes of a file from a Header, whose checksum must be set, and its payload."""
-    return _pack_fields(header) + header.checksum.to_bytes(header.checksum_bytes, "big") + payload
+def segment_checksum(header, token_bytes):
+    """The checksum, an int, of a segment with these token bytes."""
+    return _crc(header, token_bytes) & ((1 << 8 * SEGMENT_CHECKSUM) - 1)
 
 
-def unpack(data):
-    """(Header, payload bytes) of a file's bytes.
+def pack(header, segments, chunks=()):
+    """The bytes of a file from a Header, whose checksum must be set, its StoredSegments and Chunks."""
+    parts = [_pack_fields(header), header.checksum.to_bytes(header.checksum_bytes, "big"), pack_chunks(chunks)]
+    if len(segments) > 1:
+        parts += [pack_varint(len(s.payload)) + s.checksum.to_bytes(SEGMENT_CHECKSUM, "big") for s in segments]
+    return b"".join(parts) + _interleave([segment.payload for segment in segments])
 
-    Raises NotOdpError, VersionError for a newer version, DamagedError for fields that cannot be.
+
+def unpack(data, *, max_pixels=MAX_PIXELS, partial=False):
+    """The File of a file's bytes; where `partial` is true its end may be missing, and damaged chunks are left out.
+
+    Raises NotOdpError, VersionError for another version or an unknown critical chunk, ImageError for more
+    pixels than `max_pixels`, DamagedError for fields that cannot be.
     """
+    header, at = unpack_header(data, max_pixels=max_pixels)
+    chunks, at = read_chunks(data, at, partial) if header.has_chunks else ((), at)
+    if header.segments == 1:
+        return File(header, chunks, (StoredSegment(_checked_payload(data, at, header, len(data) - at)),))
+    return File(header, chunks, _read_segments(data, at, header, partial))
+
+
+def unpack_header(data, *, max_pixels=MAX_PIXELS):
+    """(Header, position after it) of a file's bytes, of which 24 are enough. Raises as `unpack` does."""
     if data[:2] != MAGIC:
         raise NotOdpError("this is not an .odp file")
     if len(data) < 8:
         raise DamagedError("the file ends inside its header")
     (fields,) = struct.unpack_from(">H", data, 2)
-    if fields >> 13 != VERSION:
-        raise VersionError(f"the file has version {fields >> 13}, this odpiece reads version {VERSION}: update odpiece")
-    coder = fields >> 10 & 3
-    if coder not in set(CoderId):
-        raise DamagedError("the header is damaged")
+    _check_version(fields >> 13)
+    width, at = read_varint(data, 8)
+    height, at = read_varint(data, at)
+    flags, at = _read_flags(data, at) if fields & FLAGS_FOLLOW else (0, at)
     q = (fields & 1023) + 1
-    width, at = _read_varint(data, 8)
-    height, at = _read_varint(data, at)
-    limit, at = _read_varint(data, at) if fields & LIMIT_FLAG else (q - 1, at)
+    limit, at = read_varint(data, at) if flags & LIMIT_FLAG else (q - 1, at)
+    kinds = {"grey": bool(flags & GREY_FLAG), "has_chunks": bool(flags & CHUNKS_FLAG)}
     try:
-        header = Header(width + 1, height + 1, q, CoderId(coder), bytes(data[4:8]), limit + 1)
-    except OptionError as error:
+        coder = CoderId(fields >> 10 & 3)
+        header = Header(width + 1, height + 1, q, coder, bytes(data[4:8]), limit + 1, **kinds)
+    except ValueError as error:  # OptionError is one, too
         raise DamagedError(f"the header is damaged: {error}") from None
-    if fields & LIMIT_FLAG and header.limit == q:
+    if header.flags != flags:
         raise DamagedError("the header is damaged: it gives a limit that is none")
+    if header.width * header.height > max_pixels:
+        raise ImageError(
+            f"{header.width}x{header.height} pixels, the limit is {max_pixels}: give more with --max-pixels"
+        )
     end = at + header.checksum_bytes
     if len(data) < end:
         raise DamagedError("the file ends inside its header")
-    return replace(header, checksum=int.from_bytes(data[at:end], "big")), bytes(data[end:])
+    return replace(header, checksum=int.from_bytes(data[at:end], "big")), end
+
+
+def _check_version(version):
+    if version == 0:
+        raise VersionError("the file has version 0, which was never released: encode its picture again")
+    if version != VERSION:
+        raise VersionError(f"the file has version {version}, this odpiece reads version {VERSION}: update odpiece")
+
+
+def _read_flags(data, at):
+    if at == len(data):
+        raise DamagedError("the file ends inside its header")
+    flags = data[at]
+    if flags > (LIMIT_FLAG | GREY_FLAG | CHUNKS_FLAG):
+        raise VersionError("the file has flags that this odpiece does not know: update odpiece")
+    if flags == 0:
+        raise DamagedError("the header is damaged: it announces flags and has none")
+    return flags, at + 1
 
 
 def _pack_fields(header):
-    limited = header.limit < header.q
-    fields = VERSION << 13 | limited * LIMIT_FLAG | header.coder << 10 | header.q - 1
-    sizes = _pack_varint(header.width - 1) + _pack_varint(header.height - 1)
-    return (
-        MAGIC + struct.pack(">H", fields) + header.model + sizes + (_pack_varint(header.limit - 1) if limited else b"")
+    fields = VERSION << 13 | bool(header.flags) * FLAGS_FOLLOW | header.coder << 10 | header.q - 1
+    sizes = pack_varint(header.width - 1) + pack_varint(header.height - 1)
+    flags = bytes([header.flags]) if header.flags else b""
+    limit = pack_varint(header.limit - 1) if header.flags & LIMIT_FLAG else b""
+    return MAGIC + struct.pack(">H", fields) + header.model + sizes + flags + limit
+
+
+def _crc(header, token_bytes):
+    return zlib.crc32(token_bytes, zlib.crc32(_pack_fields(header)))
+
+
+def _checked_payload(data, at, header, length):
+    if length > MOST_BYTES * header.rows * header.columns:
+        raise DamagedError(f"the file is damaged: {length} bytes are more than so many pixels can take")
+    return bytes(data[at : at + length])
+
+
+def _read_segments(data, at, header, partial):
+    """The StoredSegments of a file of more than one, whose table starts at `at`."""
+    if (len(data) - at) // (1 + SEGMENT_CHECKSUM) < header.segments:  # before anything of that size is made
+        raise DamagedError(f"the file is cut or damaged: it is too short for {header.segments} segments")
+    table = []
+    for _ in range(header.segments):
+        length, at = read_varint(data, at)
+        table.append((length, int.from_bytes(data[at : at + SEGMENT_CHECKSUM], "big")))
+        at += SEGMENT_CHECKSUM
+    if at > len(data):
+        raise DamagedError("the file ends inside its segment table")
+    lengths = [length for length, _ in table]
+    if max(lengths) > MOST_BYTES * SEGMENT**2:
+        raise DamagedError("the segment table is damaged")
+    if sum(lengths) != len(data) - at and not partial:
+        raise DamagedError("the file is cut or damaged: its segments take more or fewer bytes than there are")
+    payloads = _separate(bytes(data[at:]), lengths)
+    return tuple(
+        StoredSegment(payload, stored, len(payload) == length) for payload, (length, stored) in zip(payloads, table)
     )
 
 
-def _pack_varint(number):
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    return bytes(out) + bytes([number])
+def _turns(lengths):
+    """The order of parts in a file: (segment, start, end) for payloads of these lengths."""
+    if len(lengths) == 1:
+        return [(0, 0, lengths[0])]
+    return [
+        (i, r * length // ROUNDS, (r + 1) * length // ROUNDS) for r in range(ROUNDS) for i, length in enumerate(lengths)
+    ]
 
 
-def _read_varint(data, at):
-    """(number, position after it); DamagedError if it is cut, has over 5 bytes or a needless zero byte."""
-    number = 0
-    for i, byte in enumerate(data[at : at + 5]):
-        number |= (byte & 127) << 7 * i
-        if byte < 128:
-            if byte == 0 and i:
-                break
-            return number, at + i + 1
-    raise DamagedError("the file ends inside its header" if len(data) < at + 5 else "the header is damaged")
+def _interleave(payloads):
+    return b"".join(payloads[i][start:end] for i, start, end in _turns([len(p) for p in payloads]))
+
+
+def _separate(data, lengths):
+    """What `data` holds of each payload: all, or less where its end is missing."""
+    payloads, at = [bytearray() for _ in lengths], 0
+    for i, start, end in _turns(lengths):
+        payloads[i] += data[at : at + end - start]
+        at += end - start
+    return [bytes(payload) for payload in payloads]

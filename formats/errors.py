@@ -2,9 +2,9 @@
 
     OdpieceError              1
     ├── OptionError           2   an option or argument outside its range (also a ValueError)
-    ├── ImageError            3   a picture that is missing, unreadable or not a picture
+    ├── ImageError            3   a picture that is missing, unreadable, above the limit of pixels or not a picture
     ├── NotOdpError           4   bytes that are no .odp file
-    ├── VersionError          5   an .odp file of a newer version
+    ├── VersionError          5   an .odp file of another version, or that needs a newer odpiece
     ├── UnknownModelError     6   an .odp file made with weights that are not installed
     ├── DamagedError          7   an .odp file that is cut or damaged
     ├── OutputExistsError     8   an output that exists and may not be replaced

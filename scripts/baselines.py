@@ -77,4 +77,5 @@ def read_folder(folder, count=None):
     """uint8 (H, W, 3) pixels of the pictures in `folder`: all, or about `count`, evenly spaced by name."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
     step = max(1, len(files) // count) if count else 1
-    return [read_image(read_bytes(path), path.name).pixels for path in files[::step]]
+    pictures = [read_image(read_bytes(path), path.name).pixels for path in files[::step]]
+    return [np.asarray(Image.fromarray(pixels).convert("RGB")) for pixels in pictures]

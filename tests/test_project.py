@@ -41,6 +41,7 @@ PLACES = {
     "onnxruntime": ["models/onnx_backend.py"],
     "constriction": ["codec/range_coder.py"],
     "click": ["cli/"],
+    "threadpoolctl": ["codec/threads.py"],
     "safetensors": ["models/"],
     "PIL": ["formats/", "models/training/"],
 }

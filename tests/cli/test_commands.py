@@ -17,6 +17,7 @@ from odpiece.formats.container import unpack
 KEYS = {
     "width",
     "height",
+    "grey",
     "q",
     "limit",
     "tokens",
@@ -25,6 +26,8 @@ KEYS = {
     "raw_bits",
     "model",
     "coder",
+    "segments",
+    "chunks",
     "sha256",
     "bits_per_group",
 }
@@ -193,14 +196,14 @@ def test_info_json(q, folder, pixels, capsys):
     main(["info", "photo.odp", "--json"])
     out, err = capsys.readouterr()
     facts = json.loads(out)
-    header, payload = unpack(data)
+    header, _, (segment,) = unpack(data)
     assert err == "" and facts.keys() == KEYS
     assert (facts["width"], facts["height"], facts["q"], facts["bytes"]) == (130, 90, q, len(data))
     assert facts["coder"] == header.coder.name.lower() and facts["model"].endswith(header.model.hex())
     assert facts["bpp"] == pytest.approx(8 * len(data) / (130 * 90), abs=1e-5)
     assert 0 <= facts["tokens"] <= 6 * q and facts["raw_bits"] == 18 * facts["tokens"]
     assert len(bytes.fromhex(facts["sha256"])) == 32
-    assert sum(facts["bits_per_group"].values()) / 8 == pytest.approx(len(payload), abs=CODER_OVERHEAD)
+    assert sum(facts["bits_per_group"].values()) / 8 == pytest.approx(len(segment.payload), abs=CODER_OVERHEAD)
 
 
 def test_info_text_says_the_same(folder, capsys):
@@ -210,7 +213,7 @@ def test_info_text_says_the_same(folder, capsys):
     out, err = capsys.readouterr()
     words = [line.split(maxsplit=1) for line in out.splitlines()]
     groups = facts.pop("bits_per_group")
-    assert err == ""
+    assert err == "" and facts.pop("chunks") == {} and ["chunks", "none"] in words
     assert all([name, str(value)] in words for name, value in facts.items())
     assert all([name, f"{bits:.1f}"] in words for name, bits in groups.items())
 
@@ -229,9 +232,9 @@ def test_odd_sizes(width, height, folder, capsys):
     [
         pytest.param(lambda p: picture_bytes(Image.fromarray(p).convert("L")), "", id="grey"),
         pytest.param(lambda p: picture_bytes(Image.fromarray(p).quantize(200)), "", id="palette"),
-        pytest.param(lambda p: picture_bytes(np.dstack([p, p[..., :1]])), "transparency", id="RGBA"),
+        pytest.param(lambda p: picture_bytes(np.dstack([p, p[..., :1]])), "", id="RGBA"),
         pytest.param(lambda p: picture_bytes(p[..., 0] * np.uint16(257)), "8 bits", id="16 bits"),
-        pytest.param(lambda p: picture_bytes(Image.fromarray(p).convert("CMYK"), "JPEG"), "", id="CMYK"),
+        pytest.param(lambda p: picture_bytes(Image.fromarray(p).convert("CMYK"), "JPEG"), "CMYK", id="CMYK"),
         pytest.param(lambda p: picture_bytes(p, icc_profile=b"broken"), "profile", id="broken profile"),
     ],
 )
@@ -261,14 +264,15 @@ def test_exif_rotation(orientation, turned, folder, pixels):
     [
         pytest.param(lambda d: b"", errors.NotOdpError, id="empty"),
         pytest.param(lambda d: b"\x89PNG\r\n\x1a\n" + d, errors.NotOdpError, id="foreign"),
-        pytest.param(lambda d: changed(d, 2, 0x20), errors.VersionError, id="newer version"),
+        pytest.param(lambda d: changed(d, 2, 0x60), errors.VersionError, id="newer version"),
         pytest.param(lambda d: changed(d, 4), errors.UnknownModelError, id="unknown model"),
         pytest.param(lambda d: changed(d, 7, 0x01), errors.UnknownModelError, id="unknown model, last byte"),
         pytest.param(lambda d: d[:9], errors.DamagedError, id="cut in the header"),
         pytest.param(lambda d: d[: len(d) // 2], errors.DamagedError, id="cut in the payload"),
         pytest.param(lambda d: changed(d, len(d) // 2), errors.DamagedError, id="damaged payload"),
         pytest.param(lambda d: changed(d, 3, 0x01), errors.DamagedError, id="damaged quality"),
-        pytest.param(lambda d: changed(d, 2, 0x10), errors.DamagedError, id="reserved bit"),
+        pytest.param(lambda d: changed(d, 2, 0x10), errors.VersionError, id="unknown flags"),
+        pytest.param(lambda d: d[:8] + b"\xff\xff\x03\xff\xff\x03" + d[10:], errors.ImageError, id="65536x65536"),
     ],
 )
 def test_files_that_cannot_be_decoded(command, damage, error, folder, fails):

@@ -43,7 +43,7 @@ def test_every_cut_gives_only_certain_tokens(photo, coder, q):
 def _payload(data):
     from odpiece.formats.container import unpack
 
-    return unpack(data)[1]
+    return unpack(data).segments[0].payload
 
 
 def test_half_a_file_holds_about_half_of_the_tokens_bits(photo):

@@ -174,7 +174,7 @@ def test_pixels_of_another_type(dtype):
         encode(np.zeros((8, 8, 3), dtype=dtype))
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 1), (8, 8, 4), (3, 8, 8), (0, 8, 3), (8, 0, 3), (1, 8, 8, 3), (3,)])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (8, 8, 5), (3, 8, 8), (0, 8, 3), (8, 0, 3), (0, 8), (1, 8, 8, 3), (3,)])
 def test_pixels_of_another_shape(shape):
     with pytest.raises(OptionError):
         encode(np.zeros(shape, dtype=np.uint8))

@@ -1,5 +1,6 @@
-"""The .odp header: round trips, bytes written out by hand from the layout, and every way to be damaged."""
+"""The .odp container: round trips, bytes written out by hand from the layout, and every way to be damaged."""
 
+import os
 import tracemalloc
 import zlib
 from dataclasses import replace
@@ -8,20 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odpiece.formats.container import MAX_PIXELS, MAX_SIDE, CoderId, Header, checksum, pack, unpack
-from odpiece.formats.errors import DamagedError, NotOdpError, OptionError, VersionError
+from odpiece.formats.chunks import Chunk
+from odpiece.formats.container import MAX_SIDE, CoderId, Header, StoredSegment, checksum, pack, unpack
+from odpiece.formats.errors import DamagedError, ImageError, NotOdpError, OptionError, VersionError
 
 MODEL = b"\x01\x02\x03\x04"
-START = b"\x9d\x50\x04\x3f" + MODEL  # version 0, static coder, q = 64
+START = b"\x9d\x50\x24\x3f" + MODEL  # version 1, static coder, q = 64
 SMALL_MEMORY = 1 << 20  # bytes
 
 
 @st.composite
 def headers(draw):
-    width = draw(st.integers(1, MAX_SIDE))
-    height = draw(st.integers(1, min(MAX_SIDE, MAX_PIXELS // width)))
-    if draw(st.booleans()):
-        width, height = height, width
+    width = draw(st.integers(1, 1024))
+    height = draw(st.integers(1, 1024))
     q = draw(st.integers(1, 1024))
     header = Header(
         width,
@@ -30,18 +30,42 @@ def headers(draw):
         draw(st.sampled_from(CoderId)),
         draw(st.binary(min_size=4, max_size=4)),
         limit=draw(st.integers(1, q)),
+        grey=draw(st.booleans()),
     )
     return replace(header, checksum=draw(st.integers(0, 256**header.checksum_bytes - 1)))
 
 
-def header_bytes(width=b"\xff\x01", height=b"\xff\x01", fields=b"\x04\x3f", crc=b"\xbe\xef"):
+def header_bytes(width=b"\xff\x01", height=b"\xff\x01", fields=b"\x24\x3f", crc=b"\xbe\xef"):
     """A header by its stored parts; the picture is 256x256 unless told otherwise."""
     return b"\x9d\x50" + fields + MODEL + width + height + crc
 
 
-@given(headers(), st.binary(max_size=40))
-def test_unpack_gives_what_was_packed(header, payload):
-    assert unpack(pack(header, payload)) == (header, payload)
+def one(payload):
+    """The segments of a file that has one."""
+    return (StoredSegment(payload),)
+
+
+@st.composite
+def chunks(draw):
+    kinds = draw(st.lists(st.integers(2, 63), unique=True, max_size=4))
+    data = st.one_of(st.binary(max_size=80), st.just(bytes(300)))
+    alpha = [Chunk(1, draw(data), critical=True)] if draw(st.booleans()) else []
+    return tuple(alpha + [Chunk(kind, draw(data)) for kind in kinds])
+
+
+@given(headers(), st.binary(max_size=40), chunks())
+def test_unpack_gives_what_was_packed(header, payload, chunks):
+    header = replace(header, has_chunks=bool(chunks))
+    assert unpack(pack(header, one(payload), chunks)) == (header, chunks, one(payload))
+
+
+@given(st.integers(1025, 5000), st.integers(1, 5000), st.integers(0, 2**32 - 1), st.data())
+def test_unpack_gives_the_segments_that_were_packed(width, height, crc, data):
+    header = Header(width, height, 5, CoderId.RAW, MODEL)
+    header = replace(header, checksum=crc % 256**header.checksum_bytes)
+    sizes = data.draw(st.lists(st.integers(0, 300), min_size=header.segments, max_size=header.segments))
+    segments = tuple(StoredSegment(os.urandom(size), size * 7 % 65536) for size in sizes)
+    assert unpack(pack(header, segments)) == (header, (), segments)
 
 
 @given(st.binary(max_size=30))
@@ -49,39 +73,123 @@ def test_what_can_be_read_is_written_the_same(tail):
     """No two headers mean the same: whatever unpack accepts, pack gives back byte by byte."""
     data = b"\x9d\x50" + tail
     try:
-        header, payload = unpack(data)
-    except (DamagedError, VersionError):
+        header, chunks, segments = unpack(data)
+    except (DamagedError, VersionError, ImageError):
         return
-    assert pack(header, payload) == data
+    assert pack(header, segments, chunks) == data
 
 
 @pytest.mark.parametrize(
     "header, stored",
     [
-        (Header(256, 256, 64, CoderId.STATIC, MODEL, checksum=0xBEEF), "9d50 043f 01020304 ff01 ff01 beef"),
-        (Header(1, 128, 1, CoderId.RAW, b"\xff\xfe\xfd\xfc", checksum=0x0001), "9d50 0000 fffefdfc 00 7f 0001"),
-        (Header(129, 1, 1024, CoderId.LEARNED, MODEL, checksum=0), "9d50 0bff 01020304 8001 00 0000"),
-        (Header(4000, 3000, 513, CoderId.STATIC, MODEL, checksum=0x01234567), "9d50 0600 01020304 9f1f b717 01234567"),
-        (Header(1048576, 1, 2, CoderId.STATIC, MODEL, checksum=0xDEADBEEF), "9d50 0401 01020304 ffff3f 00 deadbeef"),
+        (Header(256, 256, 64, CoderId.STATIC, MODEL, checksum=0xBEEF), "9d50 243f 01020304 ff01 ff01 beef"),
+        (Header(1, 128, 1, CoderId.RAW, b"\xff\xfe\xfd\xfc", checksum=0x0001), "9d50 2000 fffefdfc 00 7f 0001"),
+        (Header(129, 1, 1024, CoderId.LEARNED, MODEL, checksum=0), "9d50 2bff 01020304 8001 00 0000"),
+        (Header(1000, 900, 513, CoderId.STATIC, MODEL, checksum=0x01234567), "9d50 2600 01020304 e707 8307 01234567"),
+        (
+            Header(256, 256, 64, CoderId.STATIC, MODEL, checksum=0xBEEF, grey=True),
+            "9d50 343f 01020304 ff01 ff01 02 beef",
+        ),
         (
             Header(256, 256, 64, CoderId.STATIC, MODEL, limit=16, checksum=0xBEEF),
-            "9d50 143f 01020304 ff01 ff01 0f beef",
+            "9d50 343f 01020304 ff01 ff01 01 0f beef",
         ),
         (
             Header(256, 256, 1024, CoderId.LEARNED, MODEL, limit=200, checksum=0xBEEF),
-            "9d50 1bff 01020304 ff01 ff01 c701 beef",
+            "9d50 3bff 01020304 ff01 ff01 01 c701 beef",
         ),
     ],
 )
 def test_golden_bytes(header, stored):
     """Written out by hand from the layout in the docstring of formats/container.py."""
-    assert pack(header, b"pay") == bytes.fromhex(stored) + b"pay"
-    assert unpack(bytes.fromhex(stored) + b"pay") == (header, b"pay")
+    assert pack(header, one(b"pay")) == bytes.fromhex(stored) + b"pay"
+    assert unpack(bytes.fromhex(stored) + b"pay") == (header, (), one(b"pay"))
+
+
+def test_golden_bytes_of_chunks():
+    """Written out by hand, but for the CRCs: alpha, then EXIF of 65 bytes, then an unknown ancillary chunk."""
+    header = Header(256, 256, 64, CoderId.STATIC, MODEL, checksum=0xBEEF, has_chunks=True)
+    exif = bytes(65)
+    chunks = (Chunk(1, b"\x00\x7f", critical=True), Chunk(2, exif), Chunk(9, b""))
+    bodies = [b"\xc1\x02\x00\x7f", b"\x82\x41" + exif, b"\x09\x00"]
+    crcs = [zlib.crc32(body).to_bytes(4, "big")[-size:] for body, size in zip(bodies, (2, 4, 2))]
+    stored = bytes.fromhex("9d50 343f 01020304 ff01 ff01 04 beef") + b"".join(map(b"".join, zip(bodies, crcs))) + b"pay"
+    assert pack(header, one(b"pay"), chunks) == stored
+    assert unpack(stored) == (header, chunks, one(b"pay"))
+
+
+def test_golden_bytes_of_segments():
+    """Two segments of 16 and of 33 bytes: a byte of the first, then two of the second, three in the last round."""
+    header = Header(1025, 64, 64, CoderId.STATIC, MODEL, checksum=0xBEEF)
+    a, b = bytes(range(16)), bytes(range(100, 133))
+    segments = StoredSegment(a, 0x0102), StoredSegment(b, 0x0304)
+    rounds = b"".join(a[r : r + 1] + b[2 * r : 2 * r + 2 + (r == 15)] for r in range(16))
+    stored = bytes.fromhex("9d50 243f 01020304 8008 3f beef 10 0102 21 0304") + rounds
+    assert pack(header, segments) == stored
+    assert unpack(stored) == (header, (), segments)
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
+def test_a_cut_file_holds_the_first_part_of_every_segment(share):
+    header = Header(3000, 2000, 64, CoderId.STATIC, MODEL)
+    segments = [StoredSegment(os.urandom(160 * (i + 1)), i) for i in range(6)]
+    data = pack(header, segments)
+    size = round(share * sum(len(s.payload) for s in segments))
+    cut = data[: len(data) - sum(len(s.payload) for s in segments) + size]
+    with pytest.raises(DamagedError):
+        unpack(cut)
+    got = unpack(cut, partial=True).segments
+    assert sum(len(part.payload) for part in got) == size and not all(part.whole for part in got)
+    for part, segment in zip(got, segments):
+        assert segment.payload.startswith(part.payload) and part.checksum == segment.checksum
+        assert abs(len(part.payload) / len(segment.payload) - share) <= 1 / 16
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_segments_must_take_all_bytes(change):
+    header = Header(1025, 64, 64, CoderId.STATIC, MODEL)
+    data = pack(header, [StoredSegment(b"abc", 1), StoredSegment(b"defg", 2)])
+    with pytest.raises(DamagedError):
+        unpack(data + b"x" if change > 0 else data[:-1])
+
+
+def test_unknown_chunks():
+    header = Header(256, 256, 64, CoderId.STATIC, MODEL, has_chunks=True)
+    assert unpack(pack(header, one(b"pay"), [Chunk(40, b"data")])).chunks == (Chunk(40, b"data"),)
+    with pytest.raises(VersionError, match="type 40: update odpiece"):
+        unpack(pack(header, one(b"pay"), [Chunk(40, b"data", critical=True)]))
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        pytest.param([Chunk(5, b"a"), Chunk(5, b"b")], id="twice"),
+        pytest.param([Chunk(1, b"\0\0")], id="ancillary alpha"),
+        pytest.param([Chunk(2, b"data", critical=True)], id="critical EXIF"),
+    ],
+)
+def test_chunks_that_cannot_be(chunks):
+    with pytest.raises(DamagedError):
+        unpack(pack(Header(9, 9, 1, CoderId.RAW, MODEL, has_chunks=True), one(b""), chunks))
+
+
+@pytest.mark.parametrize("size", [0, 2, 64, 65])
+def test_every_flipped_bit_of_a_chunk_is_noticed(size):
+    """In its data, for sure; else it may become another valid chunk or none, but with two bytes of CRC never did."""
+    data = pack(Header(9, 9, 1, CoderId.RAW, MODEL, has_chunks=True), one(b""), [Chunk(7, bytes(size))])
+    start = len(data) - size - (4 if size <= 64 else 6)
+    for bit in range(8 * start, 8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 128 >> bit % 8
+        with pytest.raises((DamagedError, VersionError)):
+            unpack(bytes(changed))
+        if 8 * (start + 2) <= bit:
+            assert unpack(bytes(changed), partial=True).chunks == ()
 
 
 @pytest.mark.parametrize("coder", CoderId)
 def test_header_of_256x256_is_at_most_14_bytes_at_every_q(coder):
-    sizes = {len(pack(Header(256, 256, q, coder, MODEL), b"")) for q in range(1, 1025)}
+    sizes = {len(pack(Header(256, 256, q, coder, MODEL), one(b""))) for q in range(1, 1025)}
     assert max(sizes) <= 14
 
 
@@ -106,16 +214,16 @@ def test_foreign_bytes_are_no_odp(data):
 
 
 @pytest.mark.parametrize(
-    "header", [header_bytes(), header_bytes(b"\xff\xff\x3f", b"\x00", crc=b"\0\0\0\0"), header_bytes(b"\0", b"\0")]
+    "header", [header_bytes(), header_bytes(b"\xff\x07", b"\x7f", crc=b"\0\0"), header_bytes(b"\0", b"\0")]
 )
 def test_every_cut_of_a_header_is_an_error(header):
-    assert unpack(header)[1] == b""
+    assert unpack(header).segments == one(b"")
     for size in range(len(header)):
         with pytest.raises(NotOdpError if size < 2 else DamagedError):
             unpack(header[:size])
 
 
-@pytest.mark.parametrize("version", range(1, 8))
+@pytest.mark.parametrize("version", range(2, 8))
 @pytest.mark.parametrize("rest", [b"\x3f" + bytes(30), b"\xff" * 30])
 def test_newer_versions_are_named(version, rest):
     """Whatever follows the version may mean something else there, so nothing else is looked at."""
@@ -124,19 +232,33 @@ def test_newer_versions_are_named(version, rest):
             unpack(b"\x9d\x50" + bytes([version << 5 | low_bits]) + rest)
 
 
+def test_version_0_was_never_released():
+    with pytest.raises(VersionError, match="never released"):
+        unpack(b"\x9d\x50\x0b\xff" + bytes(30))
+
+
+@pytest.mark.parametrize("flags", [8, 16, 32, 64, 128, 255])
+def test_reserved_flags_need_a_newer_odpiece(flags):
+    with pytest.raises(VersionError, match="update odpiece"):
+        unpack(header_bytes(fields=b"\x34\x3f", crc=bytes([flags]) + b"\xbe\xef"))
+
+
 @pytest.mark.parametrize(
     "damaged",
     [
-        pytest.param(header_bytes(fields=b"\x14\x3f", crc=b"\x3f\xbe\xef"), id="limit of q"),
-        pytest.param(header_bytes(fields=b"\x14\x3f", crc=b"\x40\xbe\xef"), id="limit above q"),
-        pytest.param(header_bytes(fields=b"\x0c\x3f"), id="unknown coder"),
+        pytest.param(header_bytes(fields=b"\x34\x3f", crc=b"\x01\x3f\xbe\xef"), id="limit of q"),
+        pytest.param(header_bytes(fields=b"\x34\x3f", crc=b"\x01\x40\xbe\xef"), id="limit above q"),
+        pytest.param(header_bytes(fields=b"\x2c\x3f"), id="unknown coder"),
+        pytest.param(header_bytes(fields=b"\x34\x3f", crc=b"\x00\xbe\xef"), id="no flags"),
+        pytest.param(header_bytes(b"\xff\xff\x3f", b"\x7f"), id="no segment table"),
+        pytest.param(header_bytes(b"\xff\x3f", b"\xff\x3f") + bytes(185), id="a table too short for 64 segments"),
         pytest.param(header_bytes(width=b"\xff\x81\x00"), id="needless zero byte in width"),
         pytest.param(header_bytes(height=b"\x80\x00"), id="needless zero byte in height"),
         pytest.param(header_bytes(width=b"\x81\x80\x80\x80\x80\x01"), id="width of six bytes"),
         pytest.param(header_bytes(height=b"\xff" * 12), id="height without end"),
         pytest.param(header_bytes(width=b"\x80\x80\x40", height=b"\x00"), id="width of MAX_SIDE + 1"),
         pytest.param(header_bytes(width=b"\x00", height=b"\x80\x80\x40"), id="height of MAX_SIDE + 1"),
-        pytest.param(header_bytes(b"\xff\xff\x3f", b"\xff\xff\x3f"), id="MAX_SIDE x MAX_SIDE"),
+        pytest.param(header_bytes(b"\x00", b"\x00") + bytes(20_001), id="a payload that is too long"),
         pytest.param(header_bytes(b"\xff\xff\xff\xff\x7f", b"\xff\xff\xff\xff\x7f"), id="largest varints"),
     ],
 )
@@ -151,16 +273,26 @@ def test_impossible_headers_are_damaged_and_cost_nothing(damaged):
     assert peak < SMALL_MEMORY
 
 
-def test_the_largest_picture_is_accepted_and_one_row_more_is_not():
-    width = 1 << 14
-    height = MAX_PIXELS // width
-    header = Header(width, height, 1, CoderId.RAW, MODEL)
-    data = pack(header, b"")
-    assert unpack(data) == (header, b"")
-    assert data[8:12] == b"\xff\x7f" + bytes([height - 1 & 127 | 128, height - 1 >> 7])
-    row_more = bytes([height & 127 | 128, height >> 7])
-    with pytest.raises(DamagedError):
-        unpack(data[:10] + row_more + data[12:])
+@pytest.mark.parametrize("sides", [b"\xff\xff\x03" * 2, b"\xff\xff\x3f" * 2], ids=["65535", "MAX_SIDE"])
+def test_pixels_above_the_limit_cost_nothing(sides):
+    data = header_bytes(sides[:3], sides[3:]) + bytes(40)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match="--max-pixels"):
+            unpack(data)
+        with pytest.raises(DamagedError, match="too short"):
+            unpack(data, max_pixels=1 << 41)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < SMALL_MEMORY
+
+
+def test_the_limit_of_pixels_is_the_last_that_is_read():
+    data = pack(Header(100, 90, 1, CoderId.RAW, MODEL), one(b""))
+    assert unpack(data, max_pixels=9000).header.width == 100
+    with pytest.raises(ImageError, match="100x90 pixels, the limit is 8999"):
+        unpack(data, max_pixels=8999)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +307,6 @@ def test_the_largest_picture_is_accepted_and_one_row_more_is_not():
         {"height": 0},
         {"width": MAX_SIDE + 1},
         {"height": MAX_SIDE + 1},
-        {"width": MAX_SIDE, "height": MAX_SIDE},
     ],
 )
 def test_headers_outside_the_format_cannot_be_made(wrong):
@@ -188,7 +319,7 @@ def test_headers_outside_the_format_cannot_be_made(wrong):
 @pytest.mark.parametrize("model", [b"", b"\1\2\3", b"\1\2\3\4\5"])
 def test_a_fingerprint_of_another_length_never_becomes_a_file(model):
     with pytest.raises(OptionError):
-        pack(Header(10, 20, 1, CoderId.RAW, model), b"")
+        pack(Header(10, 20, 1, CoderId.RAW, model), one(b""))
 
 
 @pytest.mark.parametrize("width, stored, crc_bytes", [(256, b"\xff\x01", 2), (1000, b"\xe7\x07", 4)])
@@ -205,6 +336,8 @@ def test_checksum_is_the_crc_of_header_and_tokens(width, stored, crc_bytes):
         {"height": 901},
         {"q": 65},
         {"limit": 63},
+        {"grey": True},
+        {"has_chunks": True},
         {"coder": CoderId.RAW},
         {"model": b"\x01\x02\x03\x05"},
     ],

@@ -1,0 +1,136 @@
+"""Segments: rectangles of pieces that are coded independently, in threads, so that memory stays bounded."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from odpiece.codec.range_coder import CutReader, Reader, Writer
+from odpiece.codec.threads import map_in_threads
+from odpiece.codec.tokens import Tokens
+from odpiece.codec.walk import GroupBits, walk
+from odpiece.formats.container import SEGMENT, StoredSegment, segment_checksum
+from odpiece.formats.errors import DamagedError
+from odpiece.models.interface import BANDS
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Number `number` in raster order: pieces of the rows top..bottom - 1 and the columns left..right - 1."""
+
+    number: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def crop(self, grids):
+        """Views of one array (n, rows * side, columns * side) a band, cut to this segment."""
+        return tuple(
+            z[:, self.top * b.side : self.bottom * b.side, self.left * b.side : self.right * b.side]
+            for z, b in zip(grids, BANDS)
+        )
+
+    def crop_tokens(self, tokens):
+        """Tokens of this segment alone."""
+        return Tokens(tokens.lengths[self.top : self.bottom, self.left : self.right], self.crop(tokens.bands))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A segment's Tokens and GroupBits; `whole` is false where it was cut or damaged and the rest is zero."""
+
+    tokens: Tokens
+    groups: list[GroupBits]
+    whole: bool = True
+
+
+def split(rows, columns):
+    """The Segments of rows x columns pieces: as few as there can be, of sides as equal as can be."""
+    heights, widths = _borders(rows), _borders(columns)
+    boxes = [(*rows, *columns) for rows in zip(heights, heights[1:]) for columns in zip(widths, widths[1:])]
+    return [Segment(i, *box) for i, box in enumerate(boxes)]
+
+
+def _borders(count):
+    """Of n parts the borders floor(i * count / n), i = 0..n."""
+    parts = -(-count // SEGMENT)
+    return [i * count // parts for i in range(parts + 1)]
+
+
+def encode_segments(source_of, coder, header):
+    """(StoredSegments, their Tokens) of a picture; `source_of` gives the source of tokens of a Segment, see walk."""
+
+    def encode_one(segment):
+        writer = Writer()
+        tokens, _ = _walk(writer, coder, header, segment, source_of(segment))
+        return StoredSegment(writer.to_bytes(), segment_checksum(header, tokens.to_bytes())), tokens
+
+    return zip(*map_in_threads(encode_one, split(header.rows, header.columns)))
+
+
+def decode_segments(stored, coder, header, partial=False):
+    """The Decoded segments of StoredSegments.
+
+    Raises DamagedError at the first segment that is cut or damaged. With `partial`, where there are several,
+    decodes what is certain of those that were cut and nothing of those that are damaged.
+    """
+
+    def decode_one(segment):
+        part = stored[segment.number]
+        try:
+            if partial and not part.whole:
+                return Decoded(*_walk(CutReader(part.payload), coder, header, segment), whole=False)
+            return _decode_whole(part, coder, header, segment)
+        except DamagedError:
+            if not partial or len(stored) == 1:
+                raise DamagedError(_message(segment, len(stored))) from None
+            return _missing(segment)
+
+    return map_in_threads(decode_one, split(header.rows, header.columns))
+
+
+def _walk(channel, coder, header, segment, source=None):
+    shape = segment.bottom - segment.top, segment.right - segment.left
+    return walk(channel, coder, header.q, *shape, source, limit=header.limit)
+
+
+def _decode_whole(part, coder, header, segment):
+    tokens, groups = _walk(Reader(part.payload), coder, header, segment)
+    if part.checksum is not None and segment_checksum(header, tokens.to_bytes()) != part.checksum:
+        raise DamagedError("the checksum does not match")
+    return Decoded(tokens, groups)
+
+
+def _missing(segment):
+    rows, columns = segment.bottom - segment.top, segment.right - segment.left
+    bands = tuple(np.zeros((b.latents, rows * b.side, columns * b.side), dtype=np.int32) for b in BANDS)
+    return Decoded(Tokens(np.zeros((rows, columns), dtype=np.int32), bands), [], whole=False)
+
+
+def _message(segment, count):
+    if count == 1:
+        return "the file is cut or damaged"
+    return f"segment {segment.number} of {count} is damaged: --allow-partial decodes the others"
+
+
+def join_tokens(parts, rows, columns):
+    """Tokens of rows x columns pieces from those of its segments in raster order."""
+    segments = split(rows, columns)
+    if len(segments) == 1:
+        return parts[0]
+    lengths = np.zeros((rows, columns), dtype=np.int32)
+    bands = tuple(np.zeros((b.latents, rows * b.side, columns * b.side), dtype=np.int32) for b in BANDS)
+    whole = Tokens(lengths, bands)
+    for segment, part in zip(segments, parts):
+        place = segment.crop_tokens(whole)
+        place.lengths[:] = part.lengths
+        for to, z in zip(place.bands, part.bands):
+            to[:] = z
+    return whole
+
+
+def join_groups(lists):
+    """The GroupBits of a picture from those of its segments, of which each has the first so many groups of all."""
+    names = [group.name for group in max(lists, key=len)]
+    found = [[groups[i] for groups in lists if i < len(groups)] for i in range(len(names))]
+    return [GroupBits(name, sum(g.tokens for g in same), sum(g.bits for g in same)) for name, same in zip(names, found)]

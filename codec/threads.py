@@ -1,0 +1,50 @@
+"""Work on several segments at once: one Python thread a core, and one thread for the linear algebra in each."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from threading import Lock
+
+from threadpoolctl import ThreadpoolController
+
+
+def map_in_threads(function, items):
+    """The list of `function` of each item, in order; at the first error no further item is begun."""
+    with ONE_BLAS_THREAD:
+        if len(items) == 1:
+            return [function(items[0])]
+        pool = ThreadPoolExecutor(min(len(items), os.cpu_count() or 1))
+        try:
+            return list(pool.map(function, items))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+class _OneBlasThread:
+    """A context in which numpy's BLAS does not start threads of its own, which wait for one another.
+
+    The setting belongs to the process: the first thread that enters makes it, the last that leaves undoes it.
+    """
+
+    def __init__(self):
+        self._lock, self._inside, self._limit = Lock(), 0, None
+
+    def __enter__(self):
+        with self._lock:
+            if self._inside == 0:
+                self._limit = _controller().limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limit.restore_original_limits()
+
+
+@cache
+def _controller():
+    return ThreadpoolController()
+
+
+ONE_BLAS_THREAD = _OneBlasThread()
