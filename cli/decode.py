@@ -22,6 +22,13 @@ from odpiece.formats.files import STANDARD, check_output, make_folder, read_byte
     metavar="N",
     help="Decode only the first N tokens of each piece: a coarser picture.",
 )
+@click.option(
+    "--look",
+    type=click.Choice(["faithful", "natural"]),
+    default="faithful",
+    show_default=True,
+    help="What to make of the tokens: the picture nearest to the original, or one with the texture of photographs.",
+)
 @click.option("--allow-partial", is_flag=True, help="Decode what is certain of a cut or damaged file.")
 @click.option(
     "--progressive",
@@ -31,7 +38,7 @@ from odpiece.formats.files import STANDARD, check_output, make_folder, read_byte
 )
 @max_pixels_option
 @output_options
-def decode(file, output, tokens, allow_partial, progressive, max_pixels, force, console):
+def decode(file, output, tokens, look, allow_partial, progressive, max_pixels, force, console):
     """Decode the .odp file INPUT (- for standard input)."""
     output = output_path(file, output, ".png")
     check_output(output, force)
@@ -47,7 +54,7 @@ def decode(file, output, tokens, allow_partial, progressive, max_pixels, force, 
         contents = (read_partial if allow_partial else read)(data, max_pixels=max_pixels)
         console.detail(f"decoded {contents.certain} tokens")
         begin("picture")
-        pixels = contents.picture(contents.tokens.first(tokens or contents.header.limit))
+        pixels = contents.picture(contents.tokens.first(tokens or contents.header.limit), look)
         console.detail(f"made {pixels.shape[1]}x{pixels.shape[0]} pixels")
         begin("write")
         write_bytes(output, write_image(pixels, suffix, contents.metadata), force)
@@ -57,11 +64,11 @@ def decode(file, output, tokens, allow_partial, progressive, max_pixels, force, 
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and suffix in OPAQUE:
         console.warn(f"{shown(output)}: {suffix} has no transparency, the picture is laid on white")
     if progressive:
-        _write_progress(contents, progressive, force, console)
+        _write_progress(contents, look, progressive, force, console)
     console.result(f"{shown(output)}: {pixels.shape[1]}x{pixels.shape[0]}")
 
 
-def _write_progress(contents, folder, force, console):
+def _write_progress(contents, look, folder, force, console):
     from tqdm import tqdm
 
     from odpiece.formats.images import write_image
@@ -72,4 +79,4 @@ def _write_progress(contents, folder, force, console):
         check_output(output, force)
     steps = zip(outputs, contents.progress())
     for output, tokens in tqdm(steps, total=len(outputs), desc="progress", disable=console.quiet or None):
-        write_bytes(output, write_image(contents.picture(tokens)), force)
+        write_bytes(output, write_image(contents.picture(tokens, look)), force)

@@ -49,9 +49,17 @@ class Kept(click.ParamType):
     help="Metadata to keep, of exif, icc and xmp with commas between, or all; with icc the colours stay in "
     "their profile, else they become sRGB.",
 )
+@click.option(
+    "-e",
+    "--effort",
+    type=click.IntRange(0, 9),
+    default=2,
+    show_default=True,
+    help="How long to search for better tokens, 0 (not at all) to 9.",
+)
 @max_pixels_option
 @output_options
-def encode(picture, quality, size, bpp, psnr, output, coder, keep, max_pixels, force, console):
+def encode(picture, quality, size, bpp, psnr, output, coder, keep, effort, max_pixels, force, console):
     """Encode the picture INPUT (PNG, JPEG, WebP, ...; - for standard input)."""
     if sum(target is not None for target in (quality, size, bpp, psnr)) > 1:
         raise click.UsageError("give only one of -q, --size, --bpp and --psnr")
@@ -70,7 +78,7 @@ def encode(picture, quality, size, bpp, psnr, output, coder, keep, max_pixels, f
         height, width = image.pixels.shape[:2]
         console.detail(f"read {width}x{height} pixels from {picture}")
         begin("encode")
-        options = {"coder": CoderId[coder.upper()], "metadata": image.metadata}
+        options = {"coder": CoderId[coder.upper()], "metadata": image.metadata, "effort": effort}
         if bpp is not None:
             size = int(bpp * width * height / 8)
         if size is not None:

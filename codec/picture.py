@@ -6,6 +6,7 @@ import numpy as np
 
 from odpiece.codec.coders import coder_of
 from odpiece.codec.quantization import dequantize, source, whole_pieces
+from odpiece.codec.refinement import ROUNDS, refine
 from odpiece.codec.segments import decode_segments, encode_segments, join_groups, join_tokens
 from odpiece.codec.tokens import Tokens, first_groups
 from odpiece.codec.walk import GroupBits
@@ -14,19 +15,21 @@ from odpiece.formats.alpha import fill_transparent, pack_alpha, unpack_alpha
 from odpiece.formats.chunks import Chunk, ChunkType, metadata_chunks, metadata_of
 from odpiece.formats.container import MAX_PIXELS, CoderId, Header
 from odpiece.formats.errors import DamagedError, OptionError
-from odpiece.models.interface import LATENTS_PER_TOKEN, TOKENS
+from odpiece.models.interface import LATENTS_PER_TOKEN, LOOKS, TOKENS
 from odpiece.models.library import Model, find_model, load_model
 
+EFFORT = 2
 RAW_BITS = 6  # a latent, under an alphabet of 64
 
 
-def encode(pixels, q=64, *, model=None, coder=CoderId.LEARNED, metadata=None):
+def encode(pixels, q=64, *, effort=EFFORT, model=None, coder=CoderId.LEARNED, metadata=None):
     """The bytes of an .odp file.
 
     `pixels` is uint8 sRGB of any height H and width W from 1: (H, W, 3), with alpha (H, W, 4), grey (H, W), or
-    grey with alpha (H, W, 2); `q` the most tokens that each 64x64 piece keeps, 1..1024; `model` a Model
-    (default: the installed one); `coder` a CoderId; `metadata` a dict of bytes to keep, with any of the keys
-    "exif", "icc" (of which then the colours are) and "xmp". Raises OptionError.
+    grey with alpha (H, W, 2); `q` the most tokens that each 64x64 piece keeps, 1..1024; `effort` 0..9 how
+    long to search for better tokens (codec/refinement.py); `model` a Model (default: the installed one); `coder` a
+    CoderId; `metadata` a dict of bytes to keep, with any of the keys "exif", "icc" (of which then the colours are)
+    and "xmp". Raises OptionError.
 
     >>> import numpy as np
     >>> data = encode(np.full((40, 50, 3), 128, np.uint8), q=4)
@@ -34,7 +37,7 @@ def encode(pixels, q=64, *, model=None, coder=CoderId.LEARNED, metadata=None):
     (40, 50, 3)
     """
     q = _checked_count(q, "q")
-    return Analyzed(pixels, model=model, coder=coder, metadata=metadata).encode(q)
+    return Analyzed(pixels, model=model, coder=coder, metadata=metadata).encode(q, effort=effort)
 
 
 class Analyzed:
@@ -52,35 +55,48 @@ class Analyzed:
         self.grey = colours.shape[2] == 1
         self.pixels = colours[..., 0] if self.grey else colours
         self._chunks = _alpha_chunks(alpha) + metadata_chunks(metadata or {})
-        self._latents = self.model.transform.analyze(whole_pieces(colours.repeat(3, axis=2) if self.grey else colours))
+        self._padded = whole_pieces(colours.repeat(3, axis=2) if self.grey else colours)
+        self._importance = _importance(colours, alpha, self._padded)
+        self._latents = self.model.transform.analyze(self._padded)
 
-    def encode(self, q):
-        """The bytes of an .odp file at quality `q`, 1..1024."""
+    def encode(self, q, *, effort=EFFORT, slope=1.0):
+        """The bytes of an .odp file at quality `q`, 1..1024, and `effort`, 0..9.
+
+        `slope` is the price of a bit as a multiple of the usual one: between the sizes of two qualities lie
+        those of the higher one at slopes above 1.
+        """
+        if not 0 <= effort < len(ROUNDS):
+            raise OptionError(f"effort is {effort}, give a whole number from 0 to {len(ROUNDS) - 1}")
         height, width = self.pixels.shape[:2]
         kinds = {"grey": self.grey, "has_chunks": bool(self._chunks)}
         header = Header(width, height, q, self._id, self.model.fingerprint, **kinds)
         table = self.model.static_tables["latents"]
 
-        def source_of(segment):
-            return source(segment.crop(self._latents), q, self._coder, table)
+        def code(latents):
+            sources = lambda segment: source(segment.crop(latents), q, self._coder, table, slope)  # noqa: E731
+            return encode_segments(sources, self._coder, header)
 
-        return _pack(source_of, header, self._coder, self._chunks)
+        def error(latents):
+            return self.model.transform.error(latents, q, self._padded, self._importance)
+
+        return _pack(*refine(self._latents, q, slope, code, error, ROUNDS[effort]), header, self._chunks)
 
     def decoded(self, data):
         """What the .odp file `data` of this picture makes of `pixels`, of the same shape."""
         return read(data, model=self.model).colours()
 
 
-def decode(data, *, tokens=None, model=None, max_pixels=MAX_PIXELS):
+def decode(data, *, tokens=None, look=LOOKS[0], model=None, max_pixels=MAX_PIXELS):
     """The picture of an .odp file's bytes, uint8, of the shape that was given to `encode`.
 
-    `tokens` (1..1024) decodes only the first so many of each piece: a coarser picture; `model` is for files
-    whose model is not installed. Raises NotOdpError, VersionError, UnknownModelError, DamagedError, OptionError,
-    and ImageError for a picture of more than `max_pixels`, before anything of its size is made.
+    `tokens` (1..1024) decodes only the first so many of each piece: a coarser picture; `look` is "faithful",
+    nearest to the original, or "natural", with the texture of photographs; `model` is for files whose
+    model is not installed. Raises NotOdpError, VersionError, UnknownModelError, DamagedError, OptionError, and
+    ImageError for a picture of more than `max_pixels`, before anything of its size is made.
     """
     contents = read(data, model=model, max_pixels=max_pixels)
     kept = contents.tokens if tokens is None else contents.tokens.first(_checked_count(tokens, "tokens"))
-    return contents.picture(kept)
+    return contents.picture(kept, look)
 
 
 def truncate(data, tokens, *, model=None, max_pixels=MAX_PIXELS):
@@ -92,7 +108,7 @@ def truncate(data, tokens, *, model=None, max_pixels=MAX_PIXELS):
     limit = min(_checked_count(tokens, "tokens"), contents.header.limit)
     kept, header = contents.tokens.first(limit), replace(contents.header, limit=limit)
     coder = coder_of(header.coder, contents.model)
-    return _pack(lambda segment: segment.crop_tokens(kept), header, coder, contents.chunks)
+    return _pack(*encode_segments(lambda segment: segment.crop_tokens(kept), coder, header), header, contents.chunks)
 
 
 @dataclass(frozen=True)
@@ -131,18 +147,21 @@ class Contents:
         for count in range(len(self.groups)):
             yield first_groups(self.tokens, count)
 
-    def picture(self, tokens):
+    def picture(self, tokens, look=LOOKS[0]):
         """uint8 of the shape that was encoded: the picture of `tokens`, these or fewer. Raises DamagedError."""
+        if look not in LOOKS:
+            raise OptionError(f"look is {look}, give one of {', '.join(LOOKS)}")
         alpha = [chunk.data for chunk in self.chunks if chunk.type == ChunkType.ALPHA]
         if not alpha:
-            return self.colours(tokens)
+            return self.colours(tokens, look)
         plane = unpack_alpha(alpha[0], self.header.height, self.header.width)
-        return np.dstack([self.colours(tokens), plane])
+        return np.dstack([self.colours(tokens, look), plane])
 
-    def colours(self, tokens=None):
+    def colours(self, tokens=None, look=LOOKS[0]):
         """uint8 (H, W, 3), or grey (H, W): the picture of `tokens` (default: all) without alpha."""
         latents = dequantize(self.tokens if tokens is None else tokens, self.header.q)
-        pixels = self.model.transform.synthesize(latents, self.header.q)[: self.header.height, : self.header.width]
+        pixels = self.model.transform.synthesize(latents, self.header.q, look)
+        pixels = pixels[: self.header.height, : self.header.width]
         if self.header.grey:
             return ((pixels.sum(axis=2, dtype=np.uint16) + 1) // 3).astype(np.uint8)
         return np.ascontiguousarray(pixels)
@@ -182,12 +201,18 @@ def _read(data, model, max_pixels, partial=False):
     return Contents(header, tokens, model, groups, chunks, sum(part.whole for part in parts), complete=not partial)
 
 
-def _pack(source_of, header, coder, chunks):
-    """The bytes of a file from a function that gives each segment's source; sets the checksum of `header`."""
-    segments, parts = encode_segments(source_of, coder, header)
-    tokens = join_tokens(parts, header.rows, header.columns)
+def _pack(segments, tokens, header, chunks):
+    """The bytes of a file from its StoredSegments and Tokens; sets the checksum of `header`."""
     header = replace(header, checksum=container.checksum(header, tokens.to_bytes()))
     return container.pack(header, segments, chunks)
+
+
+def _importance(colours, alpha, padded):
+    """float32 (H, W) of the padded picture: 0 where nothing is seen, beyond the edges or behind alpha 0, else 1."""
+    height, width = colours.shape[:2]
+    importance = np.zeros(padded.shape[:2], dtype=np.float32)
+    importance[:height, :width] = 1 if alpha is None else alpha > 0
+    return importance
 
 
 def _alpha_chunks(alpha):

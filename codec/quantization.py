@@ -10,23 +10,26 @@ from odpiece.models.interface import BANDS, LAMBDA, step_size
 PASSES = 2
 
 
-def source(latents, q, coder, table):
-    """The RateAware source of float latents for `coder`; `table` is the static coder's, for the draft."""
+def source(latents, q, coder, table, slope=1.0):
+    """The RateAware source of float latents for `coder`; `table` is the static coder's, for the draft.
+
+    `slope` multiplies LAMBDA: above 1 for fewer bits than usual at this q, below for more.
+    """
     lengths = draft(latents, q, table).lengths if coder.trims else np.full(latents[0].shape[1:], q)
-    return RateAware(latents, q, lengths, coder)
+    return RateAware(latents, q, lengths, coder, slope)
 
 
 class RateAware:
     """A source (see codec/walk.py) that rounds float latents as they are coded, with the coder's own bits.
 
     Each latent becomes the integer, of the nearest and its two neighbours, with the least squared error +
-    LAMBDA * bits. `latents` are as Transform.analyze gives them, `lengths` int (rows, columns).
+    slope * LAMBDA * bits. `latents` are as Transform.analyze gives them, `lengths` int (rows, columns).
     """
 
-    def __init__(self, latents, q, lengths, coder):
+    def __init__(self, latents, q, lengths, coder, slope=1.0):
         self.lengths = lengths
         self._scaled = _scale(latents, q)
-        self._cost = LAMBDA * bits(coder.latents)
+        self._cost = slope * LAMBDA * bits(coder.latents)
 
     def values(self, band, members, here, rows, centres):
         """int32 (n,): the latents `members` of a band where `here` is set, coded under `rows` and `centres`, (n,)."""

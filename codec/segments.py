@@ -58,14 +58,15 @@ def _borders(count):
 
 
 def encode_segments(source_of, coder, header):
-    """(StoredSegments, their Tokens) of a picture; `source_of` gives the source of tokens of a Segment, see walk."""
+    """(StoredSegments, Tokens) of a picture; `source_of` gives the source of tokens of a Segment, see walk."""
 
     def encode_one(segment):
         writer = Writer()
         tokens, _ = _walk(writer, coder, header, segment, source_of(segment))
         return StoredSegment(writer.to_bytes(), segment_checksum(header, tokens.to_bytes())), tokens
 
-    return zip(*map_in_threads(encode_one, split(header.rows, header.columns)))
+    stored, parts = zip(*map_in_threads(encode_one, split(header.rows, header.columns)))
+    return stored, join_tokens(parts, header.rows, header.columns)
 
 
 def decode_segments(stored, coder, header, partial=False):

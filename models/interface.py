@@ -20,6 +20,7 @@ PIECE = 64  # pixels
 TOKENS = 1024  # tokens a piece
 LATENTS_PER_TOKEN = 3
 LOOKS = ("faithful", "natural")  # decoders of the same tokens: nearest to the original, or with natural texture
+GRAIN = 4  # channels of the noise that the natural look makes texture of
 Q_OCTAVES = 11  # q = 1, 2, 4, ..., 1024: the knots of everything that varies with q
 
 
@@ -99,19 +100,29 @@ def octave_weights(q):
     return np.maximum(0.0, 1.0 - np.abs(octave - np.arange(Q_OCTAVES))).astype(np.float32)
 
 
+def grain(rows, columns):
+    """float32 (GRAIN, rows, columns) of noise in [-1, 1): a hash of each place, the same on every machine."""
+    channel, row, column = np.ogrid[:GRAIN, :rows, :columns]
+    x = channel.astype(np.uint32) * np.uint32(0x9E3779B1) ^ row.astype(np.uint32) * np.uint32(0x85EBCA77)
+    x = x ^ column.astype(np.uint32) * np.uint32(0xC2B2AE3D)
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x = (x ^ x >> np.uint32(shift)) * np.uint32(factor)
+    return ((x ^ x >> np.uint32(16)) >> np.uint32(8)).astype(np.float32) / np.float32(1 << 23) - np.float32(1)
+
+
 class Transform(Protocol):
     """The float half of a model: pictures to latents and back, on any backend.
 
     Pictures are uint8 (H, W, 3) sRGB with H and W multiples of 64; latents are a tuple of float32
     arrays (latents, H / block, W / block), one a band, not yet divided by the step. `look` is one of LOOKS.
-    `gradient` is that of the faithful look's squared error, pixels in [-1, 1] and each weighted by its
-    `importance` (float32 (H, W)), in the latents.
+    `error` gives the sum of the faithful look's squared errors, of pixels in [-1, 1] and each weighted by its
+    `importance` (float32 (H, W)), and its gradients in the latents.
     """
 
     def analyze(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]: ...
 
     def synthesize(self, latents: tuple[np.ndarray, ...], q: int, look: str) -> np.ndarray: ...
 
-    def gradient(
+    def error(
         self, latents: tuple[np.ndarray, ...], q: int, pixels: np.ndarray, importance: np.ndarray
-    ) -> tuple[np.ndarray, ...]: ...
+    ) -> tuple[float, tuple[np.ndarray, ...]]: ...

@@ -3,7 +3,7 @@
 import numpy as np
 import onnxruntime as ort
 
-from odpiece.models.interface import BANDS, LOOKS, octave_weights
+from odpiece.models.interface import BANDS, LOOKS, grain, octave_weights
 
 ort.set_default_logger_severity(3)
 
@@ -44,11 +44,15 @@ class OnnxTransform:
     def synthesize(self, latents, q, look):
         feed = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed["octaves"] = octave_weights(q)[None]
-        return self._get(look, "synthesis.", f"looks.{look}.").run(["pixels"], feed)[0]
+        session = self._get(look, "synthesis.", f"looks.{look}.")
+        if len(session.get_inputs()) > len(feed):
+            rows, columns = latents[-1].shape[1:]
+            feed |= {"grain16": grain(rows, columns)[None], "grain8": grain(2 * rows, 2 * columns)[None]}
+        return session.run(["pixels"], feed)[0]
 
-    def gradient(self, latents, q, pixels, importance):
+    def error(self, latents, q, pixels, importance):
         bands = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed = bands | {"octaves": octave_weights(q)[None], "pixels": pixels, "importance": importance}
         names = [f"gradient{i}" for i in range(len(BANDS))]
-        session = self._get("gradient", "synthesis.", f"looks.{LOOKS[0]}.")
-        return tuple(g[0] for g in session.run(names, feed))
+        error, *gradients = self._get("gradient", "synthesis.", f"looks.{LOOKS[0]}.").run(["error", *names], feed)
+        return float(error), tuple(g[0] for g in gradients)

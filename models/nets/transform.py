@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from odpiece.models.interface import BANDS, LOOKS, Q_OCTAVES
+from odpiece.models.interface import BANDS, GRAIN, LOOKS, Q_OCTAVES
 
 PASSED_ON = 12  # channels of a band's grid that go on to the next coarser band
 PATCH = 8  # pixels along the side of the finest patch
@@ -163,20 +163,32 @@ class Synthesis(nn.Module):
 
 
 class Look(nn.Module):
-    """What `Synthesis` gives, and octave weights (B, 11), to float (B, 3, H, W), about [-1, 1]."""
+    """What `Synthesis` gives, and octave weights (B, 11), to float (B, 3, H, W), about [-1, 1].
 
-    def __init__(self, arch):
+    A look with grain also takes a pair of noise (see interface.grain), (B, GRAIN, H/16, W/16) and (B, GRAIN,
+    H/8, W/8): where the latents say nothing, texture can be made of nothing else but a repeated pattern.
+    """
+
+    def __init__(self, arch, grain=False):
         super().__init__()
         a = arch
         self.middle = _residuals(a.look_middle_blocks, a.middle, a.middle_hidden, True)
         self.split16 = Linear(a.middle, 4 * a.fine)
         self.fine = _residuals(a.look_fine_blocks, a.fine, a.fine_hidden, True)
         self.patch = nn.Conv2d(a.fine, 3 * PATCH**2, 3, padding=1)
+        self.grain16 = Linear(GRAIN, a.middle) if grain else None
+        self.grain8 = Linear(GRAIN, a.fine) if grain else None
+        for layer in (self.grain16, self.grain8) if grain else ():
+            nn.init.zeros_(layer.weight)
 
-    def forward(self, x, octaves):
+    def forward(self, x, octaves, grain=None):
+        if self.grain16 is not None:
+            x = x + self.grain16(grain[0])
         x = _run(self.middle, x, octaves)
-        x = _run(self.fine, F.pixel_shuffle(self.split16(x), 2), octaves)
-        return F.pixel_shuffle(self.patch(x), PATCH)
+        x = F.pixel_shuffle(self.split16(x), 2)
+        if self.grain8 is not None:
+            x = x + self.grain8(grain[1])
+        return F.pixel_shuffle(self.patch(_run(self.fine, x, octaves)), PATCH)
 
 
 def _run(blocks, x, octaves=None):
@@ -193,8 +205,8 @@ class Tokenizer(nn.Module):
         self.arch = arch
         self.analysis = Analysis(arch)
         self.synthesis = Synthesis(arch)
-        self.looks = nn.ModuleDict({look: Look(arch) for look in arch.looks})
+        self.looks = nn.ModuleDict({look: Look(arch, grain=look == NATURAL) for look in arch.looks})
 
-    def decode(self, latents, octaves, look=FAITHFUL):
-        """Latents as `analysis` gives them and octave weights (B, 11) to float (B, 3, H, W), about [-1, 1]."""
-        return self.looks[look](self.synthesis(latents, octaves), octaves)
+    def decode(self, latents, octaves):
+        """Latents as `analysis` gives them and octave weights (B, 11) to float (B, 3, H, W): the faithful look."""
+        return self.looks[FAITHFUL](self.synthesis(latents, octaves), octaves)

@@ -60,13 +60,14 @@ class _Tape(Graph):
 
 def gradient_graph(weights):
     """Serialized graph: band0..band2 float32, octaves float32 (1, 11), pixels uint8 (H, W, 3) and importance
-    float32 (H, W) to the gradients of the sum of importance * squared error, gradient0..gradient2, like the bands.
-
-    Pixels count in [-1, 1].
+    float32 (H, W) to the sum of importance * squared error, error float32 (), and its gradients, gradient0..gradient2,
+    like the bands. Pixels count in [-1, 1].
     """
     g = _Tape(weights)
     error = g.add("Sub", synthesis(g, FAITHFUL), g.pixels())
-    x = g.add("Mul", g.add("Mul", error, "importance"), g.constant(np.float32(2.0)))
+    weighted = g.add("Mul", error, "importance")
+    g.add("ReduceSum", g.add("Mul", error, weighted), keepdims=0, output="error")
+    x = g.add("Mul", weighted, g.constant(np.float32(2.0)))
     x = g.back_conv(g.unshuffle(x, 3, PATCH), f"{LOOK}.patch")
     x = g.back_residuals(x, f"{LOOK}.fine")
     x = g.back_conv(g.unshuffle(x, g.weights[f"{LOOK}.patch.weight"].shape[1], 2), f"{LOOK}.split16")
@@ -77,9 +78,10 @@ def gradient_graph(weights):
         x = g.back_residuals(x, f"synthesis.coarse{size}")
     g.add("Identity", x, output="gradient0")
     importance = helper.make_tensor_value_info("importance", TensorProto.FLOAT, ["height", "width"])
-    outputs = [
+    total = helper.make_tensor_value_info("error", TensorProto.FLOAT, [])
+    gradients = [
         helper.make_tensor_value_info(f"gradient{i}", TensorProto.FLOAT, [1, b.latents, f"h{i}", f"w{i}"])
         for i, b in enumerate(BANDS)
     ]
     inputs = [*band_values(), octaves_value(), pixel_value(), importance]
-    return g.model("gradient", inputs, outputs).SerializeToString(deterministic=True)
+    return g.model("gradient", inputs, [total, *gradients]).SerializeToString(deterministic=True)

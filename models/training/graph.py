@@ -1,4 +1,4 @@
-"""The tokenizer as ONNX graphs without weights, the analysis and one synthesis a look, node for node what nets/transform.py computes.
+"""The tokenizer as ONNX graphs without weights, one of the analysis and one for each look, as nets/transform.py has it.
 
 The initializers are declared as external data under the names of the weights file's tensors; whoever
 makes a session hands the tensors over. Pixels enter and leave as uint8 (H, W, 3).
@@ -7,7 +7,7 @@ makes a session hands the tensors over. Pixels enter and leave as uint8 (H, W, 3
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from odpiece.models.interface import BANDS, Q_OCTAVES
+from odpiece.models.interface import BANDS, GRAIN, Q_OCTAVES
 from odpiece.models.nets.transform import PASSED_ON, PATCH
 
 OPSET = 18
@@ -128,18 +128,31 @@ def synthesis(g, look):
     x = g.residuals(x, "synthesis.coarse32", "octaves")
     x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split32"), 2), "band2", axis=1)
     x = g.residuals(x, "synthesis.middle", "octaves")
-    x = g.residuals(x, f"looks.{look}.middle", "octaves")
+    x = g.residuals(_grained(g, x, look, 16), f"looks.{look}.middle", "octaves")
     x = g.shuffle(g.conv(x, f"looks.{look}.split16"), 2)
-    x = g.residuals(x, f"looks.{look}.fine", "octaves")
+    x = g.residuals(_grained(g, x, look, 8), f"looks.{look}.fine", "octaves")
     return g.shuffle(g.conv(x, f"looks.{look}.patch"), PATCH)
 
 
+def _grained(g, x, look, size):
+    """`x` at 1/size with what the look makes of the noise grain16 or grain8, if it takes any."""
+    name = f"looks.{look}.grain{size}"
+    return g.add("Add", x, g.conv(f"grain{size}", name)) if f"{name}.weight" in g.weights else x
+
+
 def synthesis_graph(weights, look):
-    """Serialized graph: band0..band2 float32 and octaves float32 (1, 11) to pixels uint8 (H, W, 3), by one look."""
+    """Serialized graph: band0..band2 float32 and octaves float32 (1, 11) to pixels uint8 (H, W, 3), by one look.
+
+    A look with grain also has the inputs grain16 and grain8, float32 (1, GRAIN, H/16, W/16) and (.., H/8, W/8).
+    """
     g = Graph(weights)
     x = synthesis(g, look)
     x = g.add("Mul", g.add("Add", x, g.constant(np.float32(1.0))), g.constant(np.float32(127.5)))
     x = g.add("Clip", g.add("Round", x), g.constant(np.float32(0)), g.constant(np.float32(255)))
     x = g.add("Transpose", g.add("Cast", x, to=TensorProto.UINT8), perm=[0, 2, 3, 1])
     g.add("Squeeze", x, g.constant(np.array([0])), output="pixels")
-    return g.model(look, [*band_values(), octaves_value()], [pixel_value()]).SerializeToString(deterministic=True)
+    inputs = [*band_values(), octaves_value()]
+    for size in (16, 8) if f"looks.{look}.grain16.weight" in g.used else ():
+        shape = [1, GRAIN, f"rows{size}", f"columns{size}"]
+        inputs.append(helper.make_tensor_value_info(f"grain{size}", TensorProto.FLOAT, shape))
+    return g.model(look, inputs, [pixel_value()]).SerializeToString(deterministic=True)

@@ -1,7 +1,9 @@
 """Training the natural look, everything else frozen: how the tokens of the faithful codec turn into pixels.
 
-The loss is ST-LPIPS by the trunk "alex" plus FIDELITY times the logarithm of the squared error, so that a
-decibel weighs the same at every quality.
+Three losses pull at the decoded pixels: ST-LPIPS by the trunk "alex", of windows that are scaled, turned and
+mirrored at random, lest it be fooled by patterns (as E-LPIPS, Kettunen et al. 2019); FIDELITY times the
+logarithm of the squared error, so that a decibel weighs the same at every quality; and a patch discriminator,
+whose gradient is scaled to ADVERSARY times that of ST-LPIPS (as VQGAN, Esser et al. 2021).
 """
 
 import copy
@@ -12,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from tqdm import tqdm
 
-from odpiece.models.interface import octave_weights, step_size
+from odpiece.models.interface import GRAIN, octave_weights, step_size
+from odpiece.models.nets.discriminator import Discriminator, hinge_loss
 from odpiece.models.nets.st_lpips import StLpips
-from odpiece.models.nets.transform import FAITHFUL, NATURAL
+from odpiece.models.nets.transform import FAITHFUL, NATURAL, Look
 from odpiece.models.training import objective
 from odpiece.models.training.data import PictureCache, crop_batches, to_float
 from odpiece.models.training.loop import LOG_SECONDS, SAVE_SECONDS, follow, load_averaged, save
@@ -24,7 +28,11 @@ from odpiece.models.training.optimizers import Optimizers, rate_factor
 
 FIDELITY = 0.5  # of the logarithm of the squared error: a decibel weighs as much as 0.115 of ST-LPIPS
 SMALLEST_ERROR = 1e-4  # added to the mean squared error, of pixels in [-1, 1]
-WINDOW = 160  # pixels along the side of the random square of a crop of which ST-LPIPS is taken
+ADVERSARY = 0.5
+ALONE = 300  # steps that the discriminator trains before the look follows it
+ADVERSARY_RATE = 2e-4
+WINDOW = 144  # pixels along the side of a window, after scaling
+LARGEST_SCALE = 1.6  # of a window, and the smallest is its inverse
 FINE_TUNING = 0.7  # of the rates of joint training
 
 
@@ -41,72 +49,122 @@ class LookOptions:
     seed: int = 0
 
 
+class LookRun:
+    """The natural look in training, with its average, its judges and their optimizers."""
+
+    def __init__(self, tokenizer, prior, seed):
+        self.tokenizer, self.prior = tokenizer, prior
+        self.look = Look(tokenizer.arch, grain=True)
+        start = tokenizer.looks[NATURAL if NATURAL in tokenizer.looks else FAITHFUL]
+        self.look.load_state_dict(start.state_dict(), strict=False)
+        self.average = copy.deepcopy(self.look)
+        self.metric = StLpips("alex").to(memory_format=torch.channels_last)
+        self.adversary = Discriminator().to(memory_format=torch.channels_last)
+        self.optimizers = Optimizers([self.look])
+        self.adversary_optimizer = torch.optim.Adam(self.adversary.parameters(), ADVERSARY_RATE, betas=(0.5, 0.9))
+        self.generator = torch.Generator().manual_seed(seed)
+        self.step = 0
+
+    def update(self, pixels, progress):
+        """One step on float pixels (B, 3, H, W); gives floats (ST-LPIPS, PSNR in dB, the discriminator's loss)."""
+        features, octaves = self._features(pixels)
+        with torch.autocast("cpu", torch.bfloat16):
+            decoded = self.look(features, octaves, self._grain(pixels)).float()
+        seen = decoded.detach().requires_grad_()
+        distance = self._distance(pixels, seen)
+        (pull,) = torch.autograd.grad(distance, seen)
+        error = (seen - pixels).square().mean((1, 2, 3))
+        (gradient,) = torch.autograd.grad(FIDELITY * torch.log(error + SMALLEST_ERROR).mean(), seen)
+        adversary_loss, push = self._judge(pixels, seen)
+        if self.step >= ALONE:
+            gradient = gradient + ADVERSARY * pull.norm() / (push.norm() + 1e-12) * push
+        decoded.backward(gradient + pull)
+        self.optimizers.step(FINE_TUNING * rate_factor(self.step, progress))
+        self.step += 1
+        follow(self.average, self.look, self.step)
+        return distance.item(), 10 * torch.log10(4 / error.detach()).mean().item(), adversary_loss
+
+    @torch.no_grad()
+    def _features(self, pixels):
+        """What the frozen synthesis makes of pixels at random qualities, and octave weights (B, 11)."""
+        quality = objective.draw_quality(len(pixels), self.generator)
+        octaves = torch.as_tensor(octave_weights(quality))
+        step = torch.as_tensor(step_size(quality), dtype=torch.float32)
+        lengths = quality[:, None, None].expand(-1, pixels.shape[2] // 64, pixels.shape[3] // 64)
+        with torch.autocast("cpu", torch.bfloat16):
+            latents = self.tokenizer.analysis(pixels)
+            tokens = objective.quantize(latents, objective.kept_masks(lengths), step, self.prior, octaves)
+            return self.tokenizer.synthesis([z * step[:, None, None, None] for z in tokens], octaves), octaves
+
+    def _grain(self, pixels):
+        batch, _, height, width = pixels.shape
+        shapes = ((batch, GRAIN, height // n, width // n) for n in (16, 8))
+        return [2 * torch.rand(shape, generator=self.generator) - 1 for shape in shapes]
+
+    def _distance(self, pixels, decoded):
+        """Mean ST-LPIPS of a random window of both, scaled, turned and mirrored alike."""
+        view = self._view(pixels.shape[2])
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                target = self.metric.features(view(pixels))
+            return self.metric.distance(target, self.metric.features(view(decoded))).mean()
+
+    def _view(self, side):
+        draw = torch.rand(3, generator=self.generator)
+        size = min(side, round(WINDOW * LARGEST_SCALE ** (2 * draw[0].item() - 1)))
+        top, left = (int(u * (side - size + 1)) for u in draw[1:].tolist())
+        turned, mirrored = torch.randint(2, (2,), generator=self.generator).tolist()
+
+        def view(x):
+            x = x[:, :, top : top + size, left : left + size]
+            x = F.interpolate(x, size=(WINDOW, WINDOW), mode="bilinear", antialias=True, align_corners=False)
+            x = x.transpose(2, 3) if turned else x
+            return (x.flip(2) if mirrored else x).contiguous(memory_format=torch.channels_last)
+
+        return view
+
+    def _judge(self, pixels, seen):
+        """Train the discriminator; gives its loss, a float, and the gradient in `seen` by which it is deceived."""
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = hinge_loss(self.adversary(pixels), self.adversary(seen.detach()))
+        loss.backward()
+        self.adversary_optimizer.step()
+        self.adversary_optimizer.zero_grad()
+        self.adversary.requires_grad_(False)
+        with torch.autocast("cpu", torch.bfloat16):
+            score = self.adversary(seen).mean()
+        (push,) = torch.autograd.grad(-score, seen)
+        self.adversary.requires_grad_(True)
+        return loss.item(), push
+
+
 def train_look(options):
     """Train as `options` say; writes the checkpoint with the natural look to `options.out`, and a log beside it."""
     torch.set_flush_denormal(True)
+    torch.manual_seed(options.seed)
     state = torch.load(options.checkpoint, map_location="cpu", weights_only=True)
-    networks = load_averaged(options.checkpoint)
-    looks = networks[0].looks
-    look = looks[NATURAL] if NATURAL in looks else copy.deepcopy(looks[FAITHFUL])
-    average, optimizers = copy.deepcopy(look), Optimizers([look])
-    metric = StLpips("alex").to(memory_format=torch.channels_last)
-    generator = torch.Generator().manual_seed(options.seed)
+    run = LookRun(*load_averaged(options.checkpoint), options.seed)
     batches = crop_batches(PictureCache(options.data, options.cache), options.batch, seed=(options.seed, 2))
-    budget, started, step, losses, logged, saved = options.minutes * 60, time.monotonic(), 0, [], 0.0, 0.0
+    budget, started, losses, logged, saved = options.minutes * 60, time.monotonic(), [], 0.0, 0.0
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with open(options.out.with_suffix(".jsonl"), "a") as log, tqdm(total=round(budget), unit="s", disable=None) as bar:
         while (seconds := time.monotonic() - started) < budget:
-            pixels = to_float(next(batches))
-            loss, parts = _loss(look, metric, pixels, *_features(*networks, pixels, generator), generator)
-            loss.backward()
-            optimizers.step(FINE_TUNING * rate_factor(step, seconds / budget))
-            losses.append(parts)
-            step += 1
-            follow(average, look, step)
+            losses.append(run.update(to_float(next(batches)), seconds / budget))
             bar.update(round(seconds) - bar.n)
             if seconds - logged >= LOG_SECONDS:
-                distance, decibels = np.mean(losses, axis=0)
-                line = {"step": step, "minutes": round(seconds / 60, 2), "st_lpips": distance, "psnr": decibels}
-                log.write(json.dumps(line) + "\n")
+                means = dict(zip(("st_lpips", "psnr", "adversary"), np.mean(losses, axis=0).tolist()))
+                log.write(json.dumps({"step": run.step, "minutes": round(seconds / 60, 2)} | means) + "\n")
                 log.flush()
                 losses, logged = [], seconds
             if seconds - saved >= SAVE_SECONDS:
-                save(_with_look(state, networks[0].arch, average), options.out)
+                save(_with_look(state, run), options.out)
                 saved = seconds
-    save(_with_look(state, networks[0].arch, average), options.out)
+    save(_with_look(state, run), options.out)
 
 
-@torch.no_grad()
-def _features(tokenizer, prior, pixels, generator):
-    """What the frozen synthesis makes of float pixels (B, 3, H, W) at random qualities, and octave weights (B, 11)."""
-    quality = objective.draw_quality(len(pixels), generator)
-    octaves = torch.as_tensor(octave_weights(quality))
-    step = torch.as_tensor(step_size(quality), dtype=torch.float32)
-    lengths = quality[:, None, None].expand(-1, pixels.shape[2] // 64, pixels.shape[3] // 64)
-    with torch.autocast("cpu", torch.bfloat16):
-        latents = tokenizer.analysis(pixels)
-        tokens = objective.quantize(latents, objective.kept_masks(lengths), step, prior, octaves)
-        return tokenizer.synthesis([z * step[:, None, None, None] for z in tokens], octaves), octaves
-
-
-def _loss(look, metric, pixels, features, octaves, generator):
-    """The loss, and floats (ST-LPIPS, PSNR in dB), means over the batch."""
-    with torch.autocast("cpu", torch.bfloat16):
-        decoded = look(features, octaves).float()
-        top, left = torch.randint(pixels.shape[2] - WINDOW + 1, (2,), generator=generator).tolist()
-        window = (slice(None), slice(None), slice(top, top + WINDOW), slice(left, left + WINDOW))
-        with torch.no_grad():
-            target = metric.features(pixels[window])
-        distance = metric.distance(target, metric.features(decoded[window])).mean()
-    error = (decoded - pixels).square().mean((1, 2, 3))
-    fidelity = torch.log(error + SMALLEST_ERROR).mean()
-    decibels = 10 * torch.log10(4 / error.detach()).mean()
-    return distance + FIDELITY * fidelity, (distance.item(), decibels.item())
-
-
-def _with_look(state, arch, look):
-    """The checkpoint `state` with the natural look's weights."""
-    weights = {f"looks.{NATURAL}.{name}": tensor for name, tensor in look.state_dict().items()}
-    fields = replace(arch, looks=(FAITHFUL, NATURAL)).to_dict()
+def _with_look(state, run):
+    """The checkpoint `state` with the natural look's averaged weights."""
+    weights = {f"looks.{NATURAL}.{name}": tensor for name, tensor in run.average.state_dict().items()}
+    arch = replace(run.tokenizer.arch, looks=(FAITHFUL, NATURAL)).to_dict()
     parts = {part: state[part] | weights for part in ("tokenizer", "averaged_tokenizer")}
-    return state | parts | {"architecture": fields}
+    return state | parts | {"architecture": arch}
