@@ -41,6 +41,7 @@ class Kept(click.ParamType):
     show_default=True,
     help="How tokens are coded: by the learned prior, by fixed histograms, or not compressed at all.",
 )
+@click.option("--fixed", is_flag=True, help="Keep exactly N tokens in every piece, also where fewer pay.")
 @click.option(
     "--keep",
     type=Kept(),
@@ -59,7 +60,7 @@ class Kept(click.ParamType):
 )
 @max_pixels_option
 @output_options
-def encode(picture, quality, size, bpp, psnr, output, coder, keep, effort, max_pixels, force, console):
+def encode(picture, quality, size, bpp, psnr, output, coder, fixed, keep, effort, max_pixels, force, console):
     """Encode the picture INPUT (PNG, JPEG, WebP, ...; - for standard input)."""
     if sum(target is not None for target in (quality, size, bpp, psnr)) > 1:
         raise click.UsageError("give only one of -q, --size, --bpp and --psnr")
@@ -78,7 +79,7 @@ def encode(picture, quality, size, bpp, psnr, output, coder, keep, effort, max_p
         height, width = image.pixels.shape[:2]
         console.detail(f"read {width}x{height} pixels from {picture}")
         begin("encode")
-        options = {"coder": CoderId[coder.upper()], "metadata": image.metadata, "effort": effort}
+        options = {"coder": CoderId[coder.upper()], "fixed": fixed, "metadata": image.metadata, "effort": effort}
         if bpp is not None:
             size = int(bpp * width * height / 8)
         if size is not None:

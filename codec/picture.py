@@ -22,14 +22,14 @@ EFFORT = 2
 RAW_BITS = 6  # a latent, under an alphabet of 64
 
 
-def encode(pixels, q=64, *, effort=EFFORT, model=None, coder=CoderId.LEARNED, metadata=None):
+def encode(pixels, q=64, *, effort=EFFORT, model=None, coder=CoderId.LEARNED, fixed=False, metadata=None):
     """The bytes of an .odp file.
 
     `pixels` is uint8 sRGB of any height H and width W from 1: (H, W, 3), with alpha (H, W, 4), grey (H, W), or
-    grey with alpha (H, W, 2); `q` the most tokens that each 64x64 piece keeps, 1..1024; `effort` 0..9 how
-    long to search for better tokens (codec/refinement.py); `model` a Model (default: the installed one); `coder` a
-    CoderId; `metadata` a dict of bytes to keep, with any of the keys "exif", "icc" (of which then the colours are)
-    and "xmp". Raises OptionError.
+    grey with alpha (H, W, 2); `q` the most tokens that each 64x64 piece keeps, 1..1024; `effort` 0..9 how long to
+    search for better tokens (codec/refinement.py); `model` a Model (default: the installed one); `coder` a CoderId;
+    `fixed` keeps all q tokens even where fewer pay; `metadata` a dict of bytes to keep, with any of the keys
+    "exif", "icc" (of which then the colours are) and "xmp". Raises OptionError.
 
     >>> import numpy as np
     >>> data = encode(np.full((40, 50, 3), 128, np.uint8), q=4)
@@ -37,7 +37,7 @@ def encode(pixels, q=64, *, effort=EFFORT, model=None, coder=CoderId.LEARNED, me
     (40, 50, 3)
     """
     q = _checked_count(q, "q")
-    return Analyzed(pixels, model=model, coder=coder, metadata=metadata).encode(q, effort=effort)
+    return Analyzed(pixels, model=model, coder=coder, fixed=fixed, metadata=metadata).encode(q, effort=effort)
 
 
 class Analyzed:
@@ -46,11 +46,11 @@ class Analyzed:
     `pixels` are its colours, uint8 (H, W, 3) or grey (H, W), without alpha, filled in where that is 0.
     """
 
-    def __init__(self, pixels, *, model=None, coder=CoderId.LEARNED, metadata=None):
+    def __init__(self, pixels, *, model=None, coder=CoderId.LEARNED, fixed=False, metadata=None):
         colours, alpha = _split(_checked_pixels(pixels))
         if coder not in list(CoderId):
             raise OptionError(f"coder is {coder}, give one of {', '.join(map(str, CoderId))}")
-        self.model, self._id = model or load_model(), CoderId(coder)
+        self.model, self._id, self._fixed = model or load_model(), CoderId(coder), fixed
         self._coder = coder_of(self._id, self.model)
         self.grey = colours.shape[2] == 1
         self.pixels = colours[..., 0] if self.grey else colours
@@ -73,17 +73,19 @@ class Analyzed:
         table = self.model.static_tables["latents"]
 
         def code(latents):
-            sources = lambda segment: source(segment.crop(latents), q, self._coder, table, slope)  # noqa: E731
-            return encode_segments(sources, self._coder, header)
+            def source_of(segment):
+                return source(segment.crop(latents), q, self._coder, table, slope, self._fixed)
+
+            return encode_segments(source_of, self._coder, header)
 
         def error(latents):
             return self.model.transform.error(latents, q, self._padded, self._importance)
 
         return _pack(*refine(self._latents, q, slope, code, error, ROUNDS[effort]), header, self._chunks)
 
-    def decoded(self, data):
+    def decoded(self, data, look=LOOKS[0]):
         """What the .odp file `data` of this picture makes of `pixels`, of the same shape."""
-        return read(data, model=self.model).colours()
+        return read(data, model=self.model).colours(look=look)
 
 
 def decode(data, *, tokens=None, look=LOOKS[0], model=None, max_pixels=MAX_PIXELS):

@@ -10,12 +10,14 @@ from odpiece.models.interface import BANDS, LAMBDA, step_size
 PASSES = 2
 
 
-def source(latents, q, coder, table, slope=1.0):
+def source(latents, q, coder, table, slope=1.0, fixed=False):
     """The RateAware source of float latents for `coder`; `table` is the static coder's, for the draft.
 
-    `slope` multiplies LAMBDA: above 1 for fewer bits than usual at this q, below for more.
+    `slope` multiplies LAMBDA: above 1 for fewer bits than usual at this q, below for more. Pieces keep all q
+    tokens if `fixed`, or where shorter lengths never pay: under the learned coder.
     """
-    lengths = draft(latents, q, table).lengths if coder.trims else np.full(latents[0].shape[1:], q)
+    trims = coder.trims and not fixed
+    lengths = draft(latents, q, table).lengths if trims else np.full(latents[0].shape[1:], q)
     return RateAware(latents, q, lengths, coder, slope)
 
 

@@ -13,19 +13,32 @@ import numpy as np
 
 from odpiece.codec.picture import EFFORT, Analyzed
 from odpiece.formats.errors import OptionError
-from odpiece.models.interface import TOKENS
+from odpiece.models.interface import LOOKS, TOKENS
 
 STEEPNESS = 2.0  # the slope is (q / exp(position))^STEEPNESS: bytes fall with it about as fast as with q
 LOWEST, HIGHEST = -log(2.0), log(TOKENS)  # positions; the lowest is q = 1 at a slope of 4
 TRIALS = 12
 PATIENCE = 5  # trials by false position, then every other one halves the interval
 
-# What is typical, of training pictures: bytes a pixel at q = 1, PSNR there, and how both grow with the position.
+# What is typical, of training pictures: bytes a pixel at q = 1, and how log(bytes) grows with the position.
 FIRST_BYTES, BYTES_GROWTH = 2.4e-4, 0.62
-FIRST_PSNR, PSNR_GROWTH = 18.0, 1.6
 HEADER_BYTES = 14
 OVERSHOOT = 1.2  # of steps beyond all trials
-NEAR_SIZE, NEAR_PSNR = 0.006, 0.01  # half of what a file may be below its size, in log(bytes), or above its PSNR, in dB
+NEAR_SIZE = 0.006  # half of what a file may be below its size, in log(bytes)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A measure of quality that grows: typical at q = 1, growth with the position, half of what may be too much."""
+
+    first: float
+    growth: float
+    near: float
+
+
+PSNR = Scale(18.0, 1.6, 0.01)
+MS_SSIM = Scale(0.5, 0.065, 0.001)
+ST_LPIPS = Scale(-0.75, 0.08, 0.002)  # negated, since 0 is the best
 
 
 @dataclass(frozen=True)
@@ -59,23 +72,32 @@ def encode_to_size(pixels, size, *, effort=EFFORT, **options):
     return best
 
 
-def encode_to_psnr(pixels, decibels, *, effort=EFFORT, **options):
+def encode_to_psnr(pixels, decibels, **options):
     """The bytes of the smallest .odp file of at least this PSNR in dB; arguments as of `encode`.
 
     Raises OptionError where no quality reaches it.
+    """
+    return encode_to_score(pixels, decibels, psnr, PSNR, **options)
+
+
+def encode_to_score(pixels, target, metric, scale, *, look=LOOKS[0], effort=EFFORT, **options):
+    """The bytes of the smallest .odp file that reaches `target` by `metric` when it is decoded with `look`.
+
+    `metric(original, decoded)` gives a float that grows with quality, `scale` is its Scale; other arguments as of
+    `encode`. Raises OptionError where no quality reaches it.
     """
     picture = Analyzed(pixels, **options)
 
     def attempt(position):
         data = _encode(picture, position, effort)
-        return Trial(position, psnr(picture.pixels, picture.decoded(data)), data)
+        return Trial(position, metric(picture.pixels, picture.decoded(data, look)), data)
 
-    target = decibels + NEAR_PSNR
-    trials = _search(attempt, target, NEAR_PSNR, (target - FIRST_PSNR) / PSNR_GROWTH, PSNR_GROWTH)
-    fitting = [trial for trial in trials if trial.value >= decibels] or [attempt(HIGHEST)]
+    middle = target + scale.near
+    trials = _search(attempt, middle, scale.near, (middle - scale.first) / scale.growth, scale.growth)
+    fitting = [trial for trial in trials if trial.value >= target] or [attempt(HIGHEST)]
     best = min(fitting, key=lambda trial: len(trial.data))
-    if best.value < decibels:
-        raise OptionError(f"this picture reaches {best.value:.2f} dB at most, give less")
+    if best.value < target:
+        raise OptionError(f"this picture reaches {abs(best.value):.4g} at most, ask for less")
     return best.data
 
 

@@ -1,9 +1,9 @@
 """Training the natural look, everything else frozen: how the tokens of the faithful codec turn into pixels.
 
-Three losses pull at the decoded pixels: ST-LPIPS by the trunk "alex", of windows that are scaled, turned and
-mirrored at random, lest it be fooled by patterns (as E-LPIPS, Kettunen et al. 2019); FIDELITY times the
-logarithm of the squared error, so that a decibel weighs the same at every quality; and a patch discriminator,
-whose gradient is scaled to ADVERSARY times that of ST-LPIPS (as VQGAN, Esser et al. 2021).
+The loss is ST-LPIPS by the trunk "alex", of windows that are scaled, turned and mirrored at random lest it be
+fooled by patterns (as E-LPIPS, Kettunen et al. 2019); FIDELITY times the logarithm of the squared error, so that
+a decibel weighs the same at every quality; and what of the error repeats from block to block, which is what a
+convolutional decoder paints where it knows nothing and would rather please the metric than the eye.
 """
 
 import copy
@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from odpiece.models.interface import GRAIN, octave_weights, step_size
-from odpiece.models.nets.discriminator import Discriminator, hinge_loss
 from odpiece.models.nets.st_lpips import StLpips
 from odpiece.models.nets.transform import FAITHFUL, NATURAL, Look
 from odpiece.models.training import objective
@@ -26,11 +25,10 @@ from odpiece.models.training.data import PictureCache, crop_batches, to_float
 from odpiece.models.training.loop import LOG_SECONDS, SAVE_SECONDS, follow, load_averaged, save
 from odpiece.models.training.optimizers import Optimizers, rate_factor
 
-FIDELITY = 0.5  # of the logarithm of the squared error: a decibel weighs as much as 0.115 of ST-LPIPS
+FIDELITY = 0.3  # of the logarithm of the squared error: a decibel weighs as much as 0.07 of ST-LPIPS
 SMALLEST_ERROR = 1e-4  # added to the mean squared error, of pixels in [-1, 1]
-ADVERSARY = 0.5
-ALONE = 300  # steps that the discriminator trains before the look follows it
-ADVERSARY_RATE = 2e-4
+REPETITION = 16.0  # of the squared error that repeats, as a part of all of it
+PERIOD, REPEATS = 16, 4  # pixels of a block, and blocks along the side of a region in which it may repeat
 WINDOW = 144  # pixels along the side of a window, after scaling
 LARGEST_SCALE = 1.6  # of a window, and the smallest is its inverse
 FINE_TUNING = 0.7  # of the rates of joint training
@@ -50,7 +48,7 @@ class LookOptions:
 
 
 class LookRun:
-    """The natural look in training, with its average, its judges and their optimizers."""
+    """The natural look in training, with its average, the metric and the optimizers."""
 
     def __init__(self, tokenizer, prior, seed):
         self.tokenizer, self.prior = tokenizer, prior
@@ -59,30 +57,24 @@ class LookRun:
         self.look.load_state_dict(start.state_dict(), strict=False)
         self.average = copy.deepcopy(self.look)
         self.metric = StLpips("alex").to(memory_format=torch.channels_last)
-        self.adversary = Discriminator().to(memory_format=torch.channels_last)
         self.optimizers = Optimizers([self.look])
-        self.adversary_optimizer = torch.optim.Adam(self.adversary.parameters(), ADVERSARY_RATE, betas=(0.5, 0.9))
         self.generator = torch.Generator().manual_seed(seed)
         self.step = 0
 
     def update(self, pixels, progress):
-        """One step on float pixels (B, 3, H, W); gives floats (ST-LPIPS, PSNR in dB, the discriminator's loss)."""
+        """One step on float pixels (B, 3, H, W); gives ST-LPIPS, PSNR in dB, share of the error that repeats."""
         features, octaves = self._features(pixels)
         with torch.autocast("cpu", torch.bfloat16):
             decoded = self.look(features, octaves, self._grain(pixels)).float()
-        seen = decoded.detach().requires_grad_()
-        distance = self._distance(pixels, seen)
-        (pull,) = torch.autograd.grad(distance, seen)
-        error = (seen - pixels).square().mean((1, 2, 3))
-        (gradient,) = torch.autograd.grad(FIDELITY * torch.log(error + SMALLEST_ERROR).mean(), seen)
-        adversary_loss, push = self._judge(pixels, seen)
-        if self.step >= ALONE:
-            gradient = gradient + ADVERSARY * pull.norm() / (push.norm() + 1e-12) * push
-        decoded.backward(gradient + pull)
+        error = (decoded - pixels).square().mean((1, 2, 3)) + SMALLEST_ERROR
+        repeated = (repetition(decoded - pixels) / error.detach()).mean()
+        distance = self._distance(pixels, decoded)
+        loss = distance + FIDELITY * (torch.log(error).mean() + REPETITION * repeated)
+        loss.backward()
         self.optimizers.step(FINE_TUNING * rate_factor(self.step, progress))
         self.step += 1
         follow(self.average, self.look, self.step)
-        return distance.item(), 10 * torch.log10(4 / error.detach()).mean().item(), adversary_loss
+        return distance.item(), 10 * torch.log10(4 / error.detach()).mean().item(), repeated.item()
 
     @torch.no_grad()
     def _features(self, pixels):
@@ -123,19 +115,18 @@ class LookRun:
 
         return view
 
-    def _judge(self, pixels, seen):
-        """Train the discriminator; gives its loss, a float, and the gradient in `seen` by which it is deceived."""
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = hinge_loss(self.adversary(pixels), self.adversary(seen.detach()))
-        loss.backward()
-        self.adversary_optimizer.step()
-        self.adversary_optimizer.zero_grad()
-        self.adversary.requires_grad_(False)
-        with torch.autocast("cpu", torch.bfloat16):
-            score = self.adversary(seen).mean()
-        (push,) = torch.autograd.grad(-score, seen)
-        self.adversary.requires_grad_(True)
-        return loss.item(), push
+
+def repetition(residual):
+    """The mean square, float (B,), of what of `residual` (B, 3, H, W) is the same in all blocks of a region.
+
+    Of blocks of PERIOD pixels and regions of REPEATS x REPEATS of them; their means, which are no pattern, not counted.
+    """
+    batch, channels, height, width = residual.shape
+    side = PERIOD * REPEATS
+    shape = batch, channels, height // side, REPEATS, PERIOD, width // side, REPEATS, PERIOD
+    pattern = residual.reshape(shape).mean((3, 6))
+    pattern = pattern - pattern.mean((3, 5), keepdim=True)
+    return pattern.square().mean((1, 2, 3, 4, 5))
 
 
 def train_look(options):
@@ -152,7 +143,7 @@ def train_look(options):
             losses.append(run.update(to_float(next(batches)), seconds / budget))
             bar.update(round(seconds) - bar.n)
             if seconds - logged >= LOG_SECONDS:
-                means = dict(zip(("st_lpips", "psnr", "adversary"), np.mean(losses, axis=0).tolist()))
+                means = dict(zip(("st_lpips", "psnr", "repeated"), np.mean(losses, axis=0).tolist()))
                 log.write(json.dumps({"step": run.step, "minutes": round(seconds / 60, 2)} | means) + "\n")
                 log.flush()
                 losses, logged = [], seconds
