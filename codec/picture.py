@@ -177,7 +177,7 @@ def _read(data, model, max_pixels, partial=False):
     if partial and len(stored) == 1:
         stored = [stored[0]._replace(whole=False)]
     parts = decode_segments(stored, coder_of(header.coder, model), header, partial)
-    tokens = join_tokens([part.tokens for part in parts], header.rows, header.columns)
+    tokens = join_tokens([part.tokens for part in parts], header)
     groups = join_groups([part.groups for part in parts])
     return Contents(header, tokens, model, groups, chunks, sum(part.whole for part in parts), complete=not partial)
 
@@ -185,7 +185,7 @@ def _read(data, model, max_pixels, partial=False):
 def _pack(source_of, header, coder, chunks):
     """The bytes of a file from a function that gives each segment's source; sets the checksum of `header`."""
     segments, parts = encode_segments(source_of, coder, header)
-    tokens = join_tokens(parts, header.rows, header.columns)
+    tokens = join_tokens(parts, header)
     header = replace(header, checksum=container.checksum(header, tokens.to_bytes()))
     return container.pack(header, segments, chunks)
 
