@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from odpiece.codec.coders import RawCoder
 from odpiece.codec.picture import read
+from odpiece.codec.range_coder import Writer
+from odpiece.codec.walk import walk
 from odpiece.formats.container import unpack
 
 ROOT = Path(__file__).parents[2]
@@ -228,3 +231,12 @@ def test_the_reader_agrees_about_tokens(name):
             assert zlib.crc32(header["fields"] + token_bytes(lengths, bands)) % 256**2 == crc
     whole = zlib.crc32(header["fields"] + ours.to_bytes())
     assert whole % 256 ** header["checksum_bytes"] == header["checksum"]
+
+
+def test_the_reader_agrees_about_escapes(random_tokens):
+    """Values that no photograph has, lengths of all kinds."""
+    q, writer, tokens = 90, Writer(), random_tokens(2, 2, 90, escapes=0.02)
+    walk(writer, RawCoder(), q, 2, 2, tokens)
+    lengths, bands = read_tokens(writer.to_bytes(), {"q": q, "limit": q, "coder": 0}, 2, 2)
+    assert token_bytes(lengths, bands) == tokens.to_bytes()
+    assert max(np.abs(z).max() for z in bands) > 31
