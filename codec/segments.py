@@ -8,7 +8,7 @@ from odpiece.codec.range_coder import CutReader, Reader, Writer
 from odpiece.codec.threads import map_in_threads
 from odpiece.codec.tokens import Tokens
 from odpiece.codec.walk import GroupBits, walk
-from odpiece.formats.container import StoredSegment, segment_checksum
+from odpiece.formats.container import StoredSegment, checksum, segment_checksum
 from odpiece.formats.errors import DamagedError
 from odpiece.models.interface import BANDS
 
@@ -71,20 +71,21 @@ def encode_segments(source_of, coder, header):
 def decode_segments(stored, coder, header, partial=False):
     """The Decoded segments of StoredSegments.
 
-    Raises DamagedError at the first segment that is cut or damaged. With `partial`, where there are several,
-    decodes what is certain of those that were cut and nothing of those that are damaged.
+    Raises DamagedError at the first segment that is cut or damaged. With `partial`, decodes what is certain of
+    those that were cut, as the only one may be, and nothing of those of several that are damaged.
     """
 
     def decode_one(segment):
         part = stored[segment.number]
         try:
-            if partial and not part.whole:
-                return Decoded(*_walk(CutReader(part.payload), coder, header, segment), whole=False)
-            return _decode_whole(part, coder, header, segment)
+            if part.whole:
+                return _decode_whole(part, coder, header, segment)
         except DamagedError:
-            if not partial or len(stored) == 1:
+            if not partial:
                 raise DamagedError(_message(segment, len(stored))) from None
-            return _missing(segment)
+            if len(stored) > 1:
+                return _missing(segment)
+        return Decoded(*_walk(CutReader(part.payload), coder, header, segment), whole=False)
 
     return map_in_threads(decode_one, split(header))
 
@@ -96,7 +97,11 @@ def _walk(channel, coder, header, segment, source=None):
 
 def _decode_whole(part, coder, header, segment):
     tokens, groups = _walk(Reader(part.payload), coder, header, segment)
-    if part.checksum is not None and segment_checksum(header, tokens.to_bytes()) != part.checksum:
+    if part.checksum is None:
+        intact = checksum(header, tokens.to_bytes()) == header.checksum
+    else:
+        intact = segment_checksum(header, tokens.to_bytes()) == part.checksum
+    if not intact:
         raise DamagedError("the checksum does not match")
     return Decoded(tokens, groups)
 
