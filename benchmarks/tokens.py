@@ -15,9 +15,8 @@ import numpy as np
 
 from odpiece.codec.coders import coder_of
 from odpiece.codec.quantization import source, whole_pieces
-from odpiece.codec.range_coder import Reader, Writer
-from odpiece.codec.walk import walk
-from odpiece.formats.container import CoderId
+from odpiece.codec.segments import decode_segments, encode_segments
+from odpiece.formats.container import CoderId, Header
 from odpiece.formats.files import read_bytes
 from odpiece.formats.images import read_image
 from odpiece.models.library import load_model
@@ -35,16 +34,10 @@ def mosaic(pictures, width, height):
     return np.concatenate(lines)[:height, :width]
 
 
-def code(latents, q, coder, table):
-    """The payload of float latents, tokens chosen and coded."""
-    writer = Writer()
-    walk(writer, coder, q, *latents[0].shape[1:], source(latents, q, coder, table))
-    return writer.to_bytes()
-
-
-def decode(payload, coder, q, rows, columns):
-    """The Tokens of a payload."""
-    return walk(Reader(payload), coder, q, rows, columns)[0]
+def code(latents, header, coder, table):
+    """The StoredSegments of float latents, tokens chosen and coded."""
+    stored, _ = encode_segments(lambda s: source(s.crop(latents), header.q, coder, table), coder, header)
+    return stored
 
 
 def median_seconds(function, *arguments):
@@ -63,15 +56,16 @@ def main():
     parser.add_argument("-q", type=int, default=64)
     options = parser.parse_args()
     pictures = [read_image(read_bytes(p), p.name).pixels for p in sorted(options.folder.iterdir()) if p.is_file()]
-    model, q = load_model(), options.q
+    model = load_model()
     coder, table = coder_of(CoderId.LEARNED, model), model.static_tables["latents"]
     print("megapixels   bytes  choose and code s  decode s")
     for width, height in SIZES:
         latents = model.transform.analyze(whole_pieces(mosaic(pictures, width, height)))
-        grid = latents[0].shape[1:]
-        coding, payload = median_seconds(code, latents, q, coder, table)
-        decoding, _ = median_seconds(decode, payload, coder, q, *grid)
-        print(f"{width * height / 1e6:10.2f} {len(payload):7d} {coding:18.2f} {decoding:9.2f}")
+        header = Header(width, height, options.q, CoderId.LEARNED, model.fingerprint)
+        coding, stored = median_seconds(code, latents, header, coder, table)
+        decoding, _ = median_seconds(decode_segments, stored, coder, header)
+        size = sum(len(segment.payload) for segment in stored)
+        print(f"{width * height / 1e6:10.2f} {size:7d} {coding:18.2f} {decoding:9.2f}")
 
 
 if __name__ == "__main__":

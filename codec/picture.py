@@ -195,11 +195,11 @@ def _read(data, model, max_pixels, partial=False):
     header, chunks, stored = container.unpack(data, max_pixels=max_pixels, partial=partial)
     if model is None or model.fingerprint != header.model:
         model = find_model(header.model)
-    if partial and len(stored) == 1:
-        stored = [stored[0]._replace(whole=False)]
     parts = decode_segments(stored, coder_of(header.coder, model), header, partial)
-    tokens = join_tokens([part.tokens for part in parts], header.rows, header.columns)
+    tokens = join_tokens([part.tokens for part in parts], header)
     groups = join_groups([part.groups for part in parts])
+    if not groups and len(parts) > 1:
+        raise DamagedError("the file is cut or damaged: nothing of it can be decoded")
     return Contents(header, tokens, model, groups, chunks, sum(part.whole for part in parts), complete=not partial)
 
 

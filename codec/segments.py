@@ -8,7 +8,7 @@ from odpiece.codec.range_coder import CutReader, Reader, Writer
 from odpiece.codec.threads import map_in_threads
 from odpiece.codec.tokens import Tokens
 from odpiece.codec.walk import GroupBits, walk
-from odpiece.formats.container import SEGMENT, StoredSegment, segment_checksum
+from odpiece.formats.container import StoredSegment, checksum, segment_checksum
 from odpiece.formats.errors import DamagedError
 from odpiece.models.interface import BANDS
 
@@ -44,16 +44,16 @@ class Decoded:
     whole: bool = True
 
 
-def split(rows, columns):
-    """The Segments of rows x columns pieces: as few as there can be, of sides as equal as can be."""
-    heights, widths = _borders(rows), _borders(columns)
+def split(header):
+    """The Segments of a picture: as few as there can be, of sides as equal as can be."""
+    heights, widths = (_borders(count, header.segment_side) for count in (header.rows, header.columns))
     boxes = [(*rows, *columns) for rows in zip(heights, heights[1:]) for columns in zip(widths, widths[1:])]
     return [Segment(i, *box) for i, box in enumerate(boxes)]
 
 
-def _borders(count):
-    """Of n parts the borders floor(i * count / n), i = 0..n."""
-    parts = -(-count // SEGMENT)
+def _borders(count, side):
+    """The borders floor(i * count / n), i = 0..n, of n parts of at most `side`."""
+    parts = -(-count // side)
     return [i * count // parts for i in range(parts + 1)]
 
 
@@ -65,29 +65,30 @@ def encode_segments(source_of, coder, header):
         tokens, _ = _walk(writer, coder, header, segment, source_of(segment))
         return StoredSegment(writer.to_bytes(), segment_checksum(header, tokens.to_bytes())), tokens
 
-    stored, parts = zip(*map_in_threads(encode_one, split(header.rows, header.columns)))
-    return stored, join_tokens(parts, header.rows, header.columns)
+    stored, parts = zip(*map_in_threads(encode_one, split(header)))
+    return stored, join_tokens(parts, header)
 
 
 def decode_segments(stored, coder, header, partial=False):
     """The Decoded segments of StoredSegments.
 
-    Raises DamagedError at the first segment that is cut or damaged. With `partial`, where there are several,
-    decodes what is certain of those that were cut and nothing of those that are damaged.
+    Raises DamagedError at the first segment that is cut or damaged. With `partial`, decodes what is certain of
+    those that were cut, as the only one may be, and nothing of those of several that are damaged.
     """
 
     def decode_one(segment):
         part = stored[segment.number]
         try:
-            if partial and not part.whole:
-                return Decoded(*_walk(CutReader(part.payload), coder, header, segment), whole=False)
-            return _decode_whole(part, coder, header, segment)
+            if part.whole:
+                return _decode_whole(part, coder, header, segment)
         except DamagedError:
-            if not partial or len(stored) == 1:
+            if not partial:
                 raise DamagedError(_message(segment, len(stored))) from None
-            return _missing(segment)
+            if len(stored) > 1:
+                return _missing(segment)
+        return Decoded(*_walk(CutReader(part.payload), coder, header, segment), whole=False)
 
-    return map_in_threads(decode_one, split(header.rows, header.columns))
+    return map_in_threads(decode_one, split(header))
 
 
 def _walk(channel, coder, header, segment, source=None):
@@ -97,7 +98,11 @@ def _walk(channel, coder, header, segment, source=None):
 
 def _decode_whole(part, coder, header, segment):
     tokens, groups = _walk(Reader(part.payload), coder, header, segment)
-    if part.checksum is not None and segment_checksum(header, tokens.to_bytes()) != part.checksum:
+    if part.checksum is None:
+        intact = checksum(header, tokens.to_bytes()) == header.checksum
+    else:
+        intact = segment_checksum(header, tokens.to_bytes()) == part.checksum
+    if not intact:
         raise DamagedError("the checksum does not match")
     return Decoded(tokens, groups)
 
@@ -114,15 +119,15 @@ def _message(segment, count):
     return f"segment {segment.number} of {count} is damaged: --allow-partial decodes the others"
 
 
-def join_tokens(parts, rows, columns):
-    """Tokens of rows x columns pieces from those of its segments in raster order."""
-    segments = split(rows, columns)
-    if len(segments) == 1:
+def join_tokens(parts, header):
+    """Tokens of a picture from those of its segments in raster order."""
+    if len(parts) == 1:
         return parts[0]
+    rows, columns = header.rows, header.columns
     lengths = np.zeros((rows, columns), dtype=np.int32)
     bands = tuple(np.zeros((b.latents, rows * b.side, columns * b.side), dtype=np.int32) for b in BANDS)
     whole = Tokens(lengths, bands)
-    for segment, part in zip(segments, parts):
+    for segment, part in zip(split(header), parts):
         place = segment.crop_tokens(whole)
         place.lengths[:] = part.lengths
         for to, z in zip(place.bands, part.bands):

@@ -35,9 +35,15 @@ low bits first, the high bit set on all bytes but the last, no more bytes than t
     2      the low two bytes of the CRC-32 of the header's bytes before the checksum followed by the
            segment's token bytes
 
-    payloads: the rest of the file
+    payloads
     rest   of one segment: its payload. Of more: 16 rounds; in round r = 0..15, of each segment in raster
            order, the bytes from floor(r * L / 16) to before floor((r + 1) * L / 16) of its L bytes
+
+Segments are rectangles of pieces, at most S pieces along a side: S = 64 up to q = 16, 32 up to q = 64, else 16.
+The rows of pieces are parted into n = ceil(rows / S), at floor(i * rows / n), i = 0..n; columns alike.
+Token bytes are the pieces' lengths (tokens kept) as little-endian uint16 in raster order, then the quantized
+latents of each band, coarse to fine, as little-endian int16 (latents, rows, columns): of the whole picture for
+the header's checksum, of the segment alone for the table's.
 """
 
 import struct
@@ -59,7 +65,7 @@ LIMIT_FLAG, GREY_FLAG, CHUNKS_FLAG = 1, 2, 4
 SMALL_PIECES = 64  # pictures of at most this many pieces have a checksum of two bytes
 MODEL_BYTES = 4
 PIECE = 64  # pixels along the side of a piece
-SEGMENT = 16  # the most pieces along the side of a segment
+SEGMENTS = {16: 64, 64: 32, 1024: 16}  # up to each q the most pieces along the side of a segment
 SEGMENT_CHECKSUM = 2  # bytes
 ROUNDS = 16  # parts in which the payloads of several segments take turns
 MOST_BYTES = 20_000  # that the payload of a piece can take: all latents escaped, at 46 bits each, and more
@@ -114,9 +120,14 @@ class Header:
         return -(-self.width // PIECE)
 
     @property
+    def segment_side(self):
+        """The most pieces along the side of a segment: at most 4096 blocks of the finest band that q reaches."""
+        return next(side for q, side in SEGMENTS.items() if self.q <= q)
+
+    @property
     def segments(self):
         """The number of segments."""
-        return -(-self.rows // SEGMENT) * -(-self.columns // SEGMENT)
+        return -(-self.rows // self.segment_side) * -(-self.columns // self.segment_side)
 
     @property
     def checksum_bytes(self):
@@ -254,7 +265,7 @@ def _read_segments(data, at, header, partial):
     if at > len(data):
         raise DamagedError("the file ends inside its segment table")
     lengths = [length for length, _ in table]
-    if max(lengths) > MOST_BYTES * SEGMENT**2:
+    if max(lengths) > MOST_BYTES * header.segment_side**2:
         raise DamagedError("the segment table is damaged")
     if sum(lengths) != len(data) - at and not partial:
         raise DamagedError("the file is cut or damaged: its segments take more or fewer bytes than there are")

@@ -87,6 +87,8 @@ def _to_picture(im, deep, keep):
         notes.append(f"only the first of {im.n_frames} frames is kept")
     if im.mode == "CMYK":
         notes.append("CMYK colours are converted to sRGB")
+    if "exif" in keep and not im.info.get("exif") and len(im.getexif()):
+        notes.append("the tags of this kind of file are not kept as EXIF")
     profile, im = im.info.get("icc_profile"), _upright(im)
     metadata = _metadata(im, keep)
     if profile and "icc" in keep and im.mode != "CMYK":

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("cli", "codec", "formats", "models")
-CORE = {"click", "constriction", "numpy", "onnxruntime", "pillow", "safetensors", "tqdm"}
+CORE = {"click", "constriction", "numpy", "onnxruntime", "pillow", "safetensors", "threadpoolctl", "tqdm"}
 
 
 @pytest.fixture(scope="module")

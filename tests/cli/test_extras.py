@@ -96,7 +96,7 @@ def test_limits(folder, photo):
 
 
 def test_a_damaged_segment_is_named_and_the_others_decode(folder, capsys):
-    data = bytearray(encode(np.random.default_rng(0).integers(0, 256, (64, 1040), dtype=np.uint8), 64))
+    data = bytearray(encode(np.random.default_rng(0).integers(0, 256, (64, 1040), dtype=np.uint8), 65))
     data[-4] ^= 0xFF
     (folder / "two.odp").write_bytes(data)
     fails(errors.DamagedError, "decode", "two.odp")

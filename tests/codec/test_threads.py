@@ -1,0 +1,59 @@
+"""Work in threads: order, errors, and BLAS as it was before."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from odpiece.codec import threads
+from odpiece.codec.threads import map_in_threads
+
+
+def blas_threads():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    np.ones((2, 2)) @ np.ones((2, 2))
+    monkeypatch.setattr(threads.os, "cpu_count", lambda: 2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_results_are_in_order_and_blas_has_one_thread(count):
+    before = blas_threads()
+    seen = map_in_threads(lambda i: (i, set(blas_threads())), range(count))
+    assert seen == [(i, {1}) for i in range(count)]
+    assert blas_threads() == before
+
+
+def test_calls_inside_of_calls():
+    before = blas_threads()
+    inner = map_in_threads(lambda i: map_in_threads(lambda j: (i, j), range(2)) + blas_threads(), range(3))
+    assert inner == [[(i, 0), (i, 1)] + [1] * len(before) for i in range(3)]
+    assert blas_threads() == before
+
+
+def test_the_first_error_ends_the_work(monkeypatch):
+    """Items after the first wait until the pool has been told to cancel, so no more than its threads have begun."""
+    before, begun, cancelled = blas_threads(), [], Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            cancelled.set()
+            super().shutdown(wait=wait)
+
+    def fail_first(i):
+        begun.append(i)
+        if i == 0:
+            raise ValueError(i)
+        cancelled.wait()
+
+    monkeypatch.setattr(threads, "ThreadPoolExecutor", Pool)
+    with pytest.raises(ValueError, match="0"):
+        map_in_threads(fail_first, range(500))
+    assert len(begun) <= 3
+    assert blas_threads() == before
