@@ -1,0 +1,88 @@
+"""The oracle of all attacks: a picture or an error of the closed list, in bounded time and memory."""
+
+import signal
+import tracemalloc
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from odpiece.codec import decode, encode
+from odpiece.codec.picture import read, read_partial
+from odpiece.formats.container import CoderId, pack
+from odpiece.formats.errors import OdpieceError
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+SECONDS = 30  # of this process's CPU time, for what takes milliseconds
+LARGEST_PICTURE = 1 << 15  # pixels, of those that are made and looked at
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """{name: bytes} of the golden files."""
+    return {path.name: path.read_bytes() for path in sorted(GOLDEN.glob("*.odp"))}
+
+
+@pytest.fixture(scope="session")
+def file_of():
+    """A function: the bytes of a file of a Header and one payload."""
+    return pack
+
+
+@pytest.fixture(scope="session")
+def or_error():
+    """A function: what a function gives, or None for an error of the closed list; any other exception goes on."""
+
+    def call(function, *arguments):
+        try:
+            return function(*arguments)
+        except OdpieceError as error:
+            assert str(error) and "\n" not in str(error)
+            return None
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def attempt(or_error):
+    """A function: (Contents of the whole file, Contents of what is certain) of bytes, each None for an error.
+
+    A picture is made of what is certain, if it is small enough to be looked at often.
+    """
+
+    def attempt(data):
+        whole, part = or_error(read, data), or_error(read_partial, data)
+        if whole is not None:
+            assert part.complete and part.tokens.to_bytes() == whole.tokens.to_bytes()
+        if part is not None and part.header.width * part.header.height <= LARGEST_PICTURE:
+            pixels = part.picture(part.tokens)
+            assert pixels.dtype == np.uint8 and pixels.shape[:2] == (part.header.height, part.header.width)
+        return whole, part
+
+    return attempt
+
+
+@pytest.fixture(scope="session")
+def limited():
+    """A context manager that fails if what is inside allocates more than `memory` bytes or takes too long."""
+    for coder in CoderId:  # the first use loads the model, and is not what is limited
+        decode(encode(np.zeros((8, 8, 3), np.uint8), 2, coder=coder))
+
+    def stop(*_):
+        raise TimeoutError(f"more than {SECONDS} s of CPU time")
+
+    @contextmanager
+    def limits(memory):
+        before = signal.signal(signal.SIGPROF, stop)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        tracemalloc.start()
+        try:
+            yield
+            assert tracemalloc.get_traced_memory()[1] <= memory
+        finally:
+            tracemalloc.stop()
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
+
+    return limits
