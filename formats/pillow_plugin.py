@@ -29,7 +29,7 @@ class OdpImageFile(ImageFile.ImageFile):
     def _open(self):
         self._data = self.fp.read()
         try:
-            header, _ = unpack(self._data)
+            header = unpack(self._data)[0]
         except NotOdpError as error:
             raise SyntaxError(str(error)) from None  # Pillow tries its other plugins
         except OdpieceError as error:
