@@ -44,10 +44,9 @@ def test_cuts(name, amount, golden, or_error):
     data = golden[name]
     true = read(data)
     for end in spread(len(data), amount, SOME_CUTS):
-        assert or_error(read, data[:end]) is None, end
-        part = or_error(read_partial, data[:end])
+        part = or_error(read_partial, data[:end])  # all that read gives, if it gives anything
         if part is not None:
-            assert not part.complete and part.header == true.header
+            assert not part.complete and part.header == true.header, end
             for cut, whole in zip(part.tokens.bands, true.tokens.bands):
                 assert ((cut == whole) | (cut == 0)).all(), end
 
