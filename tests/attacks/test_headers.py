@@ -11,7 +11,6 @@ from odpiece.codec.picture import decode, read, read_partial, truncate
 from odpiece.formats import container
 from odpiece.formats.container import CoderId, Header, unpack
 from odpiece.formats.errors import OdpieceError
-from odpiece.formats.pillow_plugin import register_odp_opener
 from odpiece.models.library import load_model
 
 MEBIBYTE = 1 << 20
@@ -19,7 +18,7 @@ MEMORY = 64 * MEBIBYTE  # for pictures of up to LARGEST pixels
 LARGEST = 1 << 18  # pixels that random headers may claim: more take their time, see the bombs
 SMALL_SIDES = st.integers(1, 130)  # pixels
 MODEL = load_model().fingerprint
-register_odp_opener()
+pytestmark = pytest.mark.usefixtures("odp_in_pillow")
 
 
 @st.composite

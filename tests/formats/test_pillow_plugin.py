@@ -16,6 +16,7 @@ from odpiece.formats.container import unpack
 from odpiece.formats.errors import DamagedError, OdpieceError, OptionError, VersionError
 from odpiece.formats.pillow_plugin import register_odp_opener
 
+pytestmark = pytest.mark.usefixtures("odp_in_pillow")
 GOLDEN = Path(__file__).parents[1] / "golden" / "photo-static.odp"
 
 
