@@ -83,14 +83,15 @@ def _write_and_rename(path, data, force):
 
 
 def _rename_to_free_name(temporary, path):
-    """Unlike rename, fails if the name was taken meanwhile."""
+    """Unlike rename, fails if the name was taken meanwhile; without hard links, if it was a moment before."""
     try:
         os.link(temporary, path)
         os.unlink(temporary)
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        if os.path.lexists(path):  # taking the name first, by an empty file, would leave that after a kill
+            raise FileExistsError from None
         os.replace(temporary, path)
 
 

@@ -10,12 +10,33 @@ from PIL import Image
 from odpiece.codec.coders import FIRST_ROW, LENGTH_CLASSES, SYMBOLS, LearnedCoder, RawCoder, StaticCoder
 from odpiece.codec.histograms import to_table
 from odpiece.codec.tokens import LENGTHS, full_length_index, shorten
+from odpiece.formats import pillow_plugin
 from odpiece.models.interface import BANDS, Q_OCTAVES
 
 ROOT = Path(__file__).resolve().parent.parent
 
 hypothesis.settings.register_profile("odpiece", deadline=None, derandomize=True, max_examples=60)
 hypothesis.settings.load_profile("odpiece")
+
+
+def forget_odp():
+    """Undo the registration of the Pillow plugin, by which tests of one module would change those of others."""
+    Image.ID.remove(pillow_plugin.FORMAT)
+    for known in (Image.OPEN, Image.SAVE, Image.MIME):
+        del known[pillow_plugin.FORMAT]
+    for suffix in pillow_plugin.EXTENSIONS:
+        del Image.EXTENSION[suffix]
+
+
+forget_odp()
+
+
+@pytest.fixture(scope="module")
+def odp_in_pillow():
+    """Pillow knows .odp files, in this module of tests only."""
+    pillow_plugin.register_odp_opener()
+    yield
+    forget_odp()
 
 
 @pytest.fixture(scope="session")

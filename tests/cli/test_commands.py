@@ -101,6 +101,16 @@ def test_decode_writes_beside_its_input(folder, capsys):
     assert capsys.readouterr() == ("", f"{folder}/good.png: 130x90\n")
 
 
+def test_the_other_suffix(folder, pixels):
+    """.odpi, for those who cannot have .odp mean OpenDocument Presentation too."""
+    main(["encode", "photo.png", "-o", "other.odpi"])
+    assert (folder / "other.odpi").read_bytes() == encode(pixels, 64)
+    main(["decode", "other.odpi"])
+    assert np.array_equal(read_pixels("other.png"), decode(encode(pixels, 64)))
+    main(["truncate", "other.odpi", "-q", "5", "-o", "short.odpi"])
+    main(["info", "short.odpi"])
+
+
 def test_the_default_quality_is_64(folder, pixels):
     main(["encode", "photo.png", "-o", "other name"])
     assert (folder / "other name").read_bytes() == encode(pixels, 64)
