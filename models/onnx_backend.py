@@ -1,7 +1,12 @@
 """The tokenizer on onnxruntime: graphs without weights, given the tensors of the weights file."""
 
+import os
+
 import numpy as np
-import onnxruntime as ort
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it writes event files and may send them; read at its import
+
+import onnxruntime as ort  # noqa: E402
 
 from odpiece.models.interface import BANDS, LOOKS, grain, octave_weights
 
