@@ -8,7 +8,7 @@ import click
 
 from odpiece.cli.options import output_options
 from odpiece.formats.errors import ImageError, MissingExtraError
-from odpiece.formats.files import STANDARD, check_output, write_bytes
+from odpiece.formats.files import STANDARD, check_output, make_folder, read_bytes, write_bytes
 
 
 def _numbers(context, parameter, value):
@@ -36,9 +36,16 @@ def _names(context, parameter, value):
 @click.option("--downscale", metavar="LIST", callback=_numbers, help="The peers'. [default: 1,2,3,4,6,8]")
 @click.option("--json", "json_path", metavar="FILE", help="Write mean curves in the format of CompressAI's bench.")
 @click.option("--csv", "csv_path", metavar="FILE", help="Write one line for every file that was measured.")
+@click.option(
+    "--html",
+    "html_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write DIR/index.html: curves, tables and every picture beside the original, in one file.",
+)
 @click.option("-j", "jobs", type=click.IntRange(1), metavar="N", help="Processes. [default: one for each core]")
 @output_options
-def compare(paths, codecs, metrics, qualities, downscale, json_path, csv_path, jobs, force, console):
+def compare(paths, codecs, metrics, qualities, downscale, json_path, csv_path, html_folder, jobs, force, console):
     """Compare odpiece with other codecs on pictures and folders of pictures.
 
     By default with all codecs and metrics that are installed; AVIF, JPEG XL, ThumbHash, BlurHash and all metrics but
@@ -46,7 +53,8 @@ def compare(paths, codecs, metrics, qualities, downscale, json_path, csv_path, j
     their best at the bytes of each odpiece file counts. A BD-rate says how many more bytes odpiece needs for the same
     quality (less than zero: it is better), as the median over pictures. Results are cached: a second run only adds.
     """
-    for output in filter(None, (json_path, csv_path)):
+    html_path = html_folder and html_folder / "index.html"
+    for output in filter(None, (json_path, csv_path, html_path)):
         check_output(output, force)
     files = _files(paths)
 
@@ -62,13 +70,25 @@ def compare(paths, codecs, metrics, qualities, downscale, json_path, csv_path, j
     measured = _measure(files, (ours, *peers), metrics, jobs or os.cpu_count(), console)
     rows = report.rows(measured, metrics)
     lines = [*report.row_table(rows, metrics, len(measured)), ""]
-    lines += report.rate_table(report.bd_rates(measured, metrics), metrics)
+    rates = report.bd_rates(measured, metrics)
+    lines += report.rate_table(rates, metrics)
     write_bytes(STANDARD, "".join(line + "\n" for line in lines).encode())
     description = f"{len(measured)} pictures, at the bytes of odpiece -q {','.join(map(str, ours.qualities))}"
     if json_path:
         write_bytes(json_path, report.bench(rows, metrics, description), force)
     if csv_path:
         write_bytes(csv_path, report.trial_csv(measured, metrics), force)
+    if html_path:
+        from odpiece.codec.comparison.page import page
+
+        make_folder(html_folder)
+        write_bytes(html_path, page(measured, rows, rates, metrics, _pixels), force)
+
+
+def _pixels(name):
+    from odpiece.formats.images import read_image
+
+    return read_image(read_bytes(name), name).pixels
 
 
 def _files(paths):
