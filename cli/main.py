@@ -5,6 +5,7 @@ from importlib import metadata
 
 import click
 
+from odpiece.cli.compare import compare
 from odpiece.cli.decode import decode
 from odpiece.cli.encode import encode
 from odpiece.cli.info import info
@@ -26,7 +27,7 @@ def cli():
     """
 
 
-for _command in (encode, decode, info, truncate, train):
+for _command in (encode, decode, info, truncate, compare, train):
     cli.add_command(_command)
 
 

@@ -1,0 +1,133 @@
+"""odpiece compare: pictures by odpiece and by other codecs at the same bytes."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from odpiece.cli.options import output_options
+from odpiece.formats.errors import ImageError, MissingExtraError
+from odpiece.formats.files import STANDARD, check_output, make_folder, read_bytes, write_bytes
+
+
+def _numbers(context, parameter, value):
+    """(1, 2) of "1,2"; None of None."""
+    if value is None:
+        return None
+    try:
+        numbers = tuple(sorted({int(part) for part in value.split(",")}))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no list of whole numbers such as 1,2,4") from None
+    if not 1 <= numbers[0] <= numbers[-1] <= 1024:
+        raise click.BadParameter("give numbers from 1 to 1024")
+    return numbers
+
+
+def _names(context, parameter, value):
+    return value and tuple(dict.fromkeys(value.split(",")))
+
+
+@click.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--codecs", metavar="LIST", callback=_names, help="Of jpeg,webp,avif,jxl,thumbhash,blurhash.")
+@click.option("--metrics", metavar="LIST", callback=_names, help="Of psnr,ms-ssim,ssimulacra2,st-lpips.")
+@click.option("-q", "qualities", metavar="LIST", callback=_numbers, help="odpiece's. [default: 1,2,4,...,1024]")
+@click.option("--downscale", metavar="LIST", callback=_numbers, help="The peers'. [default: 1,2,3,4,6,8]")
+@click.option("--json", "json_path", metavar="FILE", help="Write mean curves in the format of CompressAI's bench.")
+@click.option("--csv", "csv_path", metavar="FILE", help="Write one line for every file that was measured.")
+@click.option(
+    "--html",
+    "html_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write DIR/index.html: curves, tables and every picture beside the original, in one file.",
+)
+@click.option("-j", "jobs", type=click.IntRange(1), metavar="N", help="Processes. [default: one for each core]")
+@output_options
+def compare(paths, codecs, metrics, qualities, downscale, json_path, csv_path, html_folder, jobs, force, console):
+    """Compare odpiece with other codecs on pictures and folders of pictures.
+
+    By default with all codecs and metrics that are installed; AVIF, JPEG XL, ThumbHash, BlurHash and all metrics but
+    PSNR need odpiece[compare]. Files are whole and without metadata. Peers encode the picture downscaled, too, and
+    their best at the bytes of each odpiece file counts. A BD-rate says how many more bytes odpiece needs for the same
+    quality (less than zero: it is better), as the median over pictures. Results are cached: a second run only adds.
+    """
+    html_path = html_folder and html_folder / "index.html"
+    for output in filter(None, (json_path, csv_path, html_path)):
+        check_output(output, force)
+    files = _files(paths)
+
+    from odpiece.codec.comparison import report
+    from odpiece.codec.comparison.metrics import METRICS, find_metric
+    from odpiece.codec.comparison.peers import ODPIECE, PEERS, find_peer
+
+    peers = [find_peer(name) for name in codecs] if codecs else _installed(PEERS, console)
+    chosen = [find_metric(name) for name in metrics] if metrics else _installed(METRICS.values(), console)
+    peers = [replace(p, scales=downscale) if downscale and len(p.scales) > 1 else p for p in peers]
+    ours = replace(ODPIECE, qualities=qualities or ODPIECE.qualities)
+    metrics = tuple(metric.name for metric in chosen)
+    measured = _measure(files, (ours, *peers), metrics, jobs or os.cpu_count(), console)
+    rows = report.rows(measured, metrics)
+    lines = [*report.row_table(rows, metrics, len(measured)), ""]
+    rates = report.bd_rates(measured, metrics)
+    lines += report.rate_table(rates, metrics)
+    write_bytes(STANDARD, "".join(line + "\n" for line in lines).encode())
+    description = f"{len(measured)} pictures, at the bytes of odpiece -q {','.join(map(str, ours.qualities))}"
+    if json_path:
+        write_bytes(json_path, report.bench(rows, metrics, description), force)
+    if csv_path:
+        write_bytes(csv_path, report.trial_csv(measured, metrics), force)
+    if html_path:
+        from odpiece.codec.comparison.page import page
+
+        make_folder(html_folder)
+        write_bytes(html_path, page(measured, rows, rates, metrics, _pixels), force)
+
+
+def _pixels(name):
+    from odpiece.formats.images import read_image
+
+    return read_image(read_bytes(name), name).pixels
+
+
+def _files(paths):
+    """The files of `paths`, those directly in folders included."""
+    files = []
+    for path in paths:
+        inside = (
+            sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")) if path.is_dir() else [path]
+        )
+        files += inside
+    return list(dict.fromkeys(files))
+
+
+def _installed(choices, console):
+    """Those of `choices` (codecs or metrics) whose packages are there; the others are named in a warning."""
+    found, missing = [], []
+    for choice in choices:
+        try:
+            choice.require()
+            found.append(choice)
+        except MissingExtraError:
+            missing.append(choice.title)
+    if missing:
+        console.warn(f"without {', '.join(missing)}: pip install 'odpiece[compare]' adds them")
+    return found
+
+
+def _measure(files, codecs, metrics, jobs, console):
+    from tqdm import tqdm
+
+    from odpiece.codec.comparison.measure import default_cache
+    from odpiece.codec.comparison.tasks import Task, collect, run_tasks
+
+    tasks = [Task(path, codec, metrics, default_cache()) for path in files for codec in codecs]
+    outcomes = run_tasks(tasks, jobs)
+    with tqdm(outcomes, total=len(tasks), desc="compare", leave=False, disable=console.quiet or None) as bar:
+        measured, errors = collect(bar)
+    for error in errors:
+        console.warn(f"skipped: {error}")
+    if not measured:
+        raise ImageError("no picture could be read, give picture files or folders of them")
+    return measured

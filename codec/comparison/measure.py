@@ -1,0 +1,157 @@
+"""Encoding pictures with codecs and scoring what comes back; results are kept on disk, so a second run only adds.
+
+Sizes, times and PSNR are measured at every quality and scale of a codec; other metrics, which cost seconds,
+only where a size near one of the BUDGETS is reached by a scale that PSNR favours, or one beside it.
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from odpiece.codec.comparison.metrics import find_metric
+from odpiece.formats.files import make_folder, write_bytes
+
+BPP_RANGE = (0.003, 0.2)  # bits a pixel, of the whole file
+BUDGETS = 8  # sizes in that range, evenly spaced by ratio
+NEAR = 1.5  # how much larger or smaller than a budget a file may be to stand for it
+BEYOND = 1.3  # files above the range by more than this are not measured
+
+
+@dataclass
+class Trial:
+    """One file: its codec's name, quality and scale, its bytes, the seconds it took, its scores by metric."""
+
+    codec: str
+    quality: int | str
+    scale: int
+    size: int
+    encode_seconds: float
+    decode_seconds: float
+    scores: dict = field(default_factory=dict)
+
+
+class Original:
+    """A picture, uint8 (H, W, 3) sRGB, with what the metrics know of it."""
+
+    def __init__(self, pixels):
+        self.pixels = pixels
+        self.sha256 = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
+        self._scorers = {}
+
+    @property
+    def budgets(self):
+        """BUDGETS sizes in bytes."""
+        low, high = (bpp * self.pixels.shape[0] * self.pixels.shape[1] / 8 for bpp in BPP_RANGE)
+        return [low * (high / low) ** (i / (BUDGETS - 1)) for i in range(BUDGETS)]
+
+    def score(self, metric, decoded):
+        """The score of uint8 (H, W, 3) pixels by the metric of this name."""
+        if metric not in self._scorers:
+            self._scorers[metric] = find_metric(metric).scorer(self.pixels)
+        return self._scorers[metric](decoded)
+
+
+class Record:
+    """The trials of one picture by one codec, in a JSON file of the folder `cache` (None: in memory only)."""
+
+    def __init__(self, cache, original, codec):
+        self._name = f"{original.sha256[:32]}-{codec.name}.json"
+        self._path = cache and Path(cache) / self._name
+        self._version, self._all = codec.version(), {}
+        if self._path and self._path.is_file():
+            with contextlib.suppress(ValueError):  # a damaged file is written anew
+                self._all = json.loads(self._path.read_text())
+
+    def _key(self, quality, scale):
+        return f"{self._version} {quality} {scale}"
+
+    def get(self, quality, scale):
+        """The Trial, None where it was never made."""
+        found = self._all.get(self._key(quality, scale))
+        return found and Trial(**found)
+
+    def put(self, trial):
+        self._all[self._key(trial.quality, trial.scale)] = asdict(trial)
+
+    def save(self):
+        if self._path:
+            make_folder(self._path.parent)
+            write_bytes(self._path, json.dumps(self._all).encode(), force=True)
+
+
+def default_cache():
+    """Folder for results: $XDG_CACHE_HOME/odpiece/compare or ~/.cache/odpiece/compare."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "odpiece" / "compare"
+
+
+def measure(original, codec, metrics, cache=None):
+    """The Trials of an Original by a Codec, at all its qualities and scales, with the scores by `metrics` (names).
+
+    Raises MissingExtraError, OptionError.
+    """
+    record, files = Record(cache, original, codec), {}
+    trials = list(_encode_all(original, codec, record, files))
+    for trial, names in _missing_scores(trials, original.budgets, metrics):
+        data = files.get((trial.quality, trial.scale)) or codec.encode(original.pixels, trial.quality, trial.scale)
+        decoded = codec.decode(data, original.pixels.shape)
+        trial.scores |= {name: original.score(name, decoded) for name in names}
+        record.put(trial)
+    record.save()
+    return trials
+
+
+def _missing_scores(trials, budgets, metrics):
+    """(trial, names of metrics) of all that is worth scoring and not yet scored."""
+    worth = {name: {id(trial) for trial in worth_scoring(trials, budgets, name)} for name in metrics}
+    for trial in trials:
+        if names := [name for name in metrics if name not in trial.scores and id(trial) in worth[name]]:
+            yield trial, names
+
+
+def _encode_all(original, codec, record, files):
+    for scale in codec.scales:
+        for quality in codec.qualities:
+            trial = record.get(quality, scale)
+            if trial is None:
+                trial, files[quality, scale] = _encode_one(original, codec, quality, scale)
+                record.put(trial)
+            yield trial
+            if len(codec.scales) > 1 and trial.size > BEYOND * original.budgets[-1]:
+                break
+
+
+def _encode_one(original, codec, quality, scale):
+    began = time.perf_counter()
+    data = codec.encode(original.pixels, quality, scale)
+    encoded = time.perf_counter()
+    pixels = codec.decode(data, original.pixels.shape)
+    seconds = encoded - began, time.perf_counter() - encoded
+    scores = {"psnr": original.score("psnr", pixels)}
+    return Trial(codec.name, quality, scale, len(data), *seconds, scores), data
+
+
+def worth_scoring(trials, budgets, metric):
+    """The trials to score by `metric`: all of a codec of one scale; else at each budget (bytes) those nearest to it
+    of the scale that is best there by PSNR, and of scales beside it.
+    """
+    scales, worth, metric = sorted({trial.scale for trial in trials}), [], find_metric(metric)
+    if len(scales) == 1:
+        return trials
+    for budget in budgets:
+        nearest = [_nearest([t for t in trials if t.scale == scale], budget) for scale in scales]
+        reached = [i for i, trial in enumerate(nearest) if trial]
+        if reached:
+            best = max(reached, key=lambda i: nearest[i].scores["psnr"])
+            worth += filter(None, nearest[max(0, best - metric.finer) : best + metric.coarser + 1])
+    return worth
+
+
+def _nearest(trials, size):
+    found = min(trials, key=lambda t: abs(math.log(t.size / size)))
+    return found if abs(math.log(found.size / size)) < math.log(NEAR) else None

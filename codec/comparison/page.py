@@ -1,0 +1,120 @@
+"""One HTML page that needs no network: curves, tables, and for each picture every codec beside the original."""
+
+import base64
+import io
+import json
+import math
+from importlib import resources
+
+from PIL import Image
+
+from odpiece.codec.comparison.curves import envelope
+from odpiece.codec.comparison.extra import extra
+from odpiece.codec.comparison.metrics import METRICS
+from odpiece.codec.comparison.peers import CODECS
+from odpiece.codec.comparison.report import REFERENCE
+from odpiece.codec.picture import decode
+
+MAX_SIDE = 1024  # pixels: larger pictures are shown downscaled
+SHOWN = {"format": "WEBP", "quality": 92, "method": 4}  # how pictures are embedded
+SIZES = (4, 16, 64, 256, 1024)  # qualities of the reference at whose bytes pictures are shown
+TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+def page(measured, found, rates, metrics, read):
+    """The bytes of the page; `found` and `rates` as of report.rows and report.bd_rates.
+
+    `read(name)` gives the uint8 (H, W, 3) pixels of a Measured's picture. Raises MissingExtraError.
+    """
+    with extra("the page"):
+        from plotly.offline import get_plotlyjs
+    data = {
+        "metrics": {m: METRICS[m].title for m in metrics},
+        "curves": [_mean_curves(found, metrics, len(measured)), *(_curves(picture, metrics) for picture in measured)],
+        "rates": {CODECS[peer].title: [rates[peer][m] for m in metrics] for peer in rates},
+        "rows": [_row(row, metrics) for row in found],
+        "pictures": [_picture(picture, read(picture.name)) for picture in measured],
+    }
+    template = resources.files(__package__).joinpath("page.html").read_text()
+    text = json.dumps(_finite(data), separators=(",", ":")).replace("</", "<\\/")
+    return template.replace("/*PLOTLY*/", get_plotlyjs()).replace("/*DATA*/null", text).encode()
+
+
+def _finite(value):
+    """`value` without nan and infinity, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _mean_curves(found, metrics, pictures):
+    """{"name", metric: {codec: [[bytes, bits a pixel, score], ...]}} of the Rows that all pictures have."""
+    whole = [row for row in found if row.pictures == pictures]
+    names = dict.fromkeys(row.codec for row in whole)
+    points = {
+        m: {n: [(row.size, row.bpp, row.scores[m]) for row in whole if row.codec == n] for n in names} for m in metrics
+    }
+    return {"name": "mean of all pictures"} | _titled(points)
+
+
+def _curves(picture, metrics):
+    points = {m: {codec: _envelope(picture, codec, m) for codec in picture.trials} for m in metrics}
+    return {"name": picture.name} | _titled(points)
+
+
+def _envelope(picture, codec, metric):
+    sign = 1 if METRICS[metric].higher_is_better else -1
+    return [(size, 8 * size / picture.pixels, sign * score) for size, score in envelope(picture.curve(codec, metric))]
+
+
+def _titled(points):
+    return {m: {CODECS[codec].title: curve for codec, curve in curves.items()} for m, curves in points.items()}
+
+
+def _row(row, metrics):
+    name = f"odpiece -q {row.quality}" if row.codec == REFERENCE else CODECS[row.codec].title
+    return [name, row.size, row.bpp, *(row.scores[m] for m in metrics), row.pictures]
+
+
+def _picture(picture, pixels):
+    qualities = [t.quality for t in picture.trials[REFERENCE]]
+    shown = [q for q in SIZES if q in qualities] or qualities[-1:]
+    height, width, _ = pixels.shape
+    return {
+        "name": picture.name,
+        "size": [width, height],
+        "original": _embedded(pixels),
+        "sizes": [{"quality": q, "files": _files(picture, pixels, q)} for q in shown],
+        "tokens": _arriving(pixels, shown[-1]),
+    }
+
+
+def _files(picture, pixels, quality):
+    """Of every codec the file that has the best PSNR at no more bytes than the reference's, or its smallest."""
+    budget, files = picture.at_quality(quality).size, []
+    for codec, trials in picture.trials.items():
+        fitting = [t for t in trials if t.size <= budget]
+        best = max(fitting, key=lambda t: t.scores["psnr"]) if fitting else min(trials, key=lambda t: t.size)
+        best = picture.at_quality(quality) if codec == REFERENCE else best
+        data = CODECS[codec].encode(pixels, best.quality, best.scale)
+        scale = f", 1/{best.scale} size" if best.scale > 1 else ""
+        label = f"{CODECS[codec].title}{scale}: {best.size} bytes, {best.scores['psnr']:.1f} dB"
+        files.append({"label": label, "image": _embedded(CODECS[codec].decode(data, pixels.shape))})
+    return files
+
+
+def _arriving(pixels, quality):
+    """The picture after 1, 2, 4, ... tokens a piece of one file."""
+    data = CODECS[REFERENCE].encode(pixels, quality)
+    counts = [n for n in TOKENS if n <= quality]
+    return [{"count": n, "of": quality, "image": _embedded(decode(data, tokens=n))} for n in counts]
+
+
+def _embedded(pixels):
+    """A data URI."""
+    im, out = Image.fromarray(pixels), io.BytesIO()
+    im.thumbnail((MAX_SIDE, MAX_SIDE))
+    im.save(out, **SHOWN)
+    return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}"

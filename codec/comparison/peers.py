@@ -1,0 +1,192 @@
+"""The codecs to compare: pixels to the bytes of a whole file without metadata, and back.
+
+A picture may be downscaled first and scaled back up after decoding: at few bits a pixel that is what a
+sensible user does. The size of the original is taken to be known when decoding.
+"""
+
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+
+import numpy as np
+from PIL import Image, features
+
+from odpiece.codec.comparison import thumbhash
+from odpiece.codec.comparison.extra import extra
+from odpiece.codec.picture import decode, encode
+from odpiece.formats.errors import OptionError
+from odpiece.models.library import load_model
+
+SCALES = (1, 2, 3, 4, 6, 8)
+BLURHASH_SIDE = 100  # pixels: it gains nothing from more
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A way to encode pictures, uint8 (H, W, 3) sRGB, with `qualities` from few to many bytes.
+
+    `pack(pixels, quality)` gives the bytes of a file, `unpack(data, (H, W, 3))` its pixels, which may be fewer
+    than the original's. `version()` names what the results depend on. All raise MissingExtraError where a package
+    is missing.
+    """
+
+    name: str
+    title: str
+    qualities: tuple
+    pack: Callable
+    unpack: Callable
+    version: Callable
+    scales: tuple = SCALES
+
+    def require(self):
+        """Raise MissingExtraError if a package is missing."""
+        self.version()
+
+    def encode(self, pixels, quality, scale=1):
+        """The bytes of a file of `pixels`, downscaled by `scale`."""
+        height, width, _ = pixels.shape
+        if scale > 1:
+            size = max(1, round(width / scale)), max(1, round(height / scale))
+            pixels = _resized(pixels, size, Image.Resampling.LANCZOS)
+        return self.pack(pixels, quality)
+
+    def decode(self, data, shape):
+        """The pixels of a file's bytes, uint8 of `shape` (H, W, 3), scaled up by the bicubic filter if need be."""
+        pixels = self.unpack(data, shape)
+        return pixels if pixels.shape == shape else _resized(pixels, shape[1::-1], Image.Resampling.BICUBIC)
+
+
+def _resized(pixels, size, filter):
+    return np.asarray(Image.fromarray(pixels).resize(size, filter))
+
+
+def _pack_pillow(format, options, pixels, quality):
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, format, quality=quality, **options)
+    return out.getvalue()
+
+
+def _unpack_pillow(format, data, shape):
+    with Image.open(io.BytesIO(data), formats=[format]) as im:
+        return np.asarray(im.convert("RGB"))
+
+
+def _pillow(name, title, qualities, library, **options):
+    """A format that Pillow writes itself."""
+    pack, unpack = partial(_pack_pillow, title, options), partial(_unpack_pillow, title)
+    return Codec(name, title, qualities, pack, unpack, partial(_version_in_pillow, library, title, options))
+
+
+def _version_in_pillow(library, title, options):
+    with extra(title):
+        if not features.check(library):
+            raise ImportError(title)
+    return f"{features.version(library)} {options}"
+
+
+JXL_OPTIONS = {"effort": 9, "num_threads": 1}
+
+
+def _pack_jxl(pixels, quality):
+    with extra("JPEG XL"):
+        import pillow_jxl  # noqa: F401  registers the format
+    return _pack_pillow("JXL", JXL_OPTIONS, pixels, quality)
+
+
+def _unpack_jxl(data, shape):
+    with extra("JPEG XL"):
+        import pillow_jxl  # noqa: F401
+    return _unpack_pillow("JXL", data, shape)
+
+
+def _version_of(distribution, title):
+    """Of a codec in a package of the extra; PackageNotFoundError is an ImportError."""
+    with extra(title):
+        return metadata.version(distribution)
+
+
+def _within(pixels, side):
+    im = Image.fromarray(pixels)
+    im.thumbnail((side, side))
+    return im
+
+
+def _pack_thumbhash(pixels, quality):
+    return thumbhash.pack(np.asarray(_within(pixels, thumbhash.SIDE)))
+
+
+def _version_of_thumbhash():
+    return "1"
+
+
+def _pack_blurhash(pixels, quality):
+    with extra("BlurHash"):
+        import blurhash
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # Pillow's, of getdata
+        return blurhash.encode(_within(pixels, BLURHASH_SIDE), *map(int, quality.split("x"))).encode()
+
+
+def _unpack_blurhash(data, shape):
+    with extra("BlurHash"):
+        import blurhash
+    return np.asarray(blurhash.decode(data.decode(), *shape[1::-1]).convert("RGB"))
+
+
+def _pack_odpiece(pixels, quality):
+    return encode(pixels, quality)
+
+
+def _unpack_odpiece(data, shape):
+    return decode(data)
+
+
+def _version_of_odpiece():
+    return load_model().sha256
+
+
+ODPIECE = Codec(
+    "odpiece",
+    "odpiece",
+    tuple(2**i for i in range(11)),
+    _pack_odpiece,
+    _unpack_odpiece,
+    _version_of_odpiece,
+    scales=(1,),
+)
+LOSSY = (0, 3, 6, 10, 14, 18, 23, 28, 34, 40, 48, 56, 64, 72, 80, 88)
+PEERS = (
+    _pillow("jpeg", "JPEG", (1, *LOSSY[1:]), "libjpeg_turbo", optimize=True, progressive=True),
+    _pillow("webp", "WebP", LOSSY, "webp", method=6),
+    _pillow("avif", "AVIF", LOSSY, "avif", speed=4, max_threads=1),
+    Codec("jxl", "JPEG XL", LOSSY, _pack_jxl, _unpack_jxl, partial(_version_of, "pillow-jxl-plugin", "JPEG XL")),
+    Codec(
+        "thumbhash",
+        "ThumbHash",
+        ("-",),
+        _pack_thumbhash,
+        thumbhash.unpack,
+        _version_of_thumbhash,
+        scales=(1,),
+    ),
+    Codec(
+        "blurhash",
+        "BlurHash",
+        ("3x3", "4x3", "4x4", "5x4", "5x5", "6x5", "7x6"),
+        _pack_blurhash,
+        _unpack_blurhash,
+        partial(_version_of, "blurhash-python", "BlurHash"),
+        scales=(1,),
+    ),
+)
+CODECS = {codec.name: codec for codec in (ODPIECE, *PEERS)}
+
+
+def find_peer(name):
+    """The Codec of this name. Raises OptionError."""
+    found = [codec for codec in PEERS if codec.name == name]
+    if not found:
+        raise OptionError(f"no codec {name}, give {','.join(codec.name for codec in PEERS)}")
+    return found[0]
