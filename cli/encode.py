@@ -33,6 +33,10 @@ class Kept(click.ParamType):
 @click.option("--size", type=click.IntRange(1), metavar="BYTES", help="Instead of -q: the best file of at most BYTES.")
 @click.option("--bpp", type=click.FloatRange(0, min_open=True), metavar="BITS", help="The same, in bits a pixel.")
 @click.option("--psnr", type=float, metavar="DB", help="Instead of -q: the smallest file that reaches this PSNR.")
+@click.option("--ssim", type=float, metavar="X", help="The same by MS-SSIM, up to 1 (needs odpiece[compare]).")
+@click.option(
+    "--lpips", type=float, metavar="X", help="The same by ST-LPIPS of the natural look, down to 0 (odpiece[compare])."
+)
 @click.option("-o", "--output", metavar="OUT", help="Output file, - for standard output. [default: INPUT with .odp]")
 @click.option(
     "--coder",
@@ -60,16 +64,15 @@ class Kept(click.ParamType):
 )
 @max_pixels_option
 @output_options
-def encode(picture, quality, size, bpp, psnr, output, coder, fixed, keep, effort, max_pixels, force, console):
+def encode(picture, output, coder, fixed, keep, effort, max_pixels, force, console, **targets):
     """Encode the picture INPUT (PNG, JPEG, WebP, ...; - for standard input)."""
-    if sum(target is not None for target in (quality, size, bpp, psnr)) > 1:
-        raise click.UsageError("give only one of -q, --size, --bpp and --psnr")
+    targets = {name: value for name, value in targets.items() if value is not None}
+    if len(targets) > 1:
+        raise click.UsageError("give only one of -q, --size, --bpp, --psnr, --ssim and --lpips")
     output = output_path(picture, output, ".odp")
     check_output(output, force)
     data = read_bytes(picture)
 
-    from odpiece.codec import encode as encode_to_quality
-    from odpiece.codec.targets import encode_to_psnr, encode_to_size
     from odpiece.formats.container import CoderId, unpack_header
     from odpiece.formats.images import read_image
 
@@ -80,14 +83,7 @@ def encode(picture, quality, size, bpp, psnr, output, coder, fixed, keep, effort
         console.detail(f"read {width}x{height} pixels from {picture}")
         begin("encode")
         options = {"coder": CoderId[coder.upper()], "fixed": fixed, "metadata": image.metadata, "effort": effort}
-        if bpp is not None:
-            size = int(bpp * width * height / 8)
-        if size is not None:
-            packed = encode_to_size(image.pixels, size, **options)
-        elif psnr is not None:
-            packed = encode_to_psnr(image.pixels, psnr, **options)
-        else:
-            packed = encode_to_quality(image.pixels, quality or DEFAULT_QUALITY, **options)
+        packed = _encode(image.pixels, *next(iter(targets.items()), ("quality", DEFAULT_QUALITY)), options)
         quality = unpack_header(packed, max_pixels=max_pixels)[0].q
         console.detail(f"encoded at -q {quality}")
     for note in image.notes:
@@ -95,3 +91,23 @@ def encode(picture, quality, size, bpp, psnr, output, coder, fixed, keep, effort
     write_bytes(output, packed, force)
     bpp = 8 * len(packed) / (width * height)
     console.result(f"{shown(output)}: {width}x{height}, -q {quality}, {len(packed)} bytes, {bpp:.4f} bits a pixel")
+
+
+def _encode(pixels, target, value, options):
+    """The bytes of a file of `pixels` that meets the `value` of the option `target`."""
+    if target == "quality":
+        from odpiece.codec import encode
+
+        return encode(pixels, value, **options)
+    if target in ("size", "bpp"):
+        from odpiece.codec.targets import encode_to_size
+
+        size = value if target == "size" else int(value * pixels.shape[0] * pixels.shape[1] / 8)
+        return encode_to_size(pixels, size, **options)
+    if target == "psnr":
+        from odpiece.codec.targets import encode_to_psnr
+
+        return encode_to_psnr(pixels, value, **options)
+    from odpiece.codec.comparison.goals import encode_to_ms_ssim, encode_to_st_lpips
+
+    return {"ssim": encode_to_ms_ssim, "lpips": encode_to_st_lpips}[target](pixels, value, **options)

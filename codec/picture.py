@@ -78,8 +78,8 @@ class Analyzed:
 
             return encode_segments(source_of, self._coder, header)
 
-        def error(latents):
-            return self.model.transform.error(latents, q, self._padded, self._importance)
+        def error(latents, gradients):
+            return self.model.transform.error(latents, q, self._padded, self._importance, gradients)
 
         return _pack(*refine(self._latents, q, slope, code, error, ROUNDS[effort]), header, self._chunks)
 

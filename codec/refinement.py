@@ -18,14 +18,14 @@ PACE = 0.5  # part of the way to what the gradient asks for, were the synthesis 
 def refine(latents, q, slope, code, error, rounds):
     """The best (segments, tokens) that `code` makes of float `latents` and of `rounds` corrections of them.
 
-    `code(latents)` gives such a pair; `error(latents)` the squared error of the decoded picture and its
-    gradients, see Transform.error.
+    `code(latents)` gives such a pair; `error(latents, gradients)` the squared error of the decoded picture and,
+    if asked for, its gradients, see Transform.error.
     """
     best = coded = code(latents)
     least = np.inf
     for number in range(rounds + 1 if rounds else 0):
         decoded = dequantize(coded[1], q)
-        distance, gradients = error(decoded)
+        distance, gradients = error(decoded, number < rounds)
         cost = distance / step_size(q) ** 2 + slope * LAMBDA * 8 * sum(len(part.payload) for part in coded[0])
         if cost < least:
             best, least = coded, cost

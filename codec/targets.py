@@ -97,7 +97,7 @@ def encode_to_score(pixels, target, metric, scale, *, look=LOOKS[0], effort=EFFO
     fitting = [trial for trial in trials if trial.value >= target] or [attempt(HIGHEST)]
     best = min(fitting, key=lambda trial: len(trial.data))
     if best.value < target:
-        raise OptionError(f"this picture reaches {abs(best.value):.4g} at most, ask for less")
+        raise OptionError(f"this picture reaches {abs(best.value):.4g} at best, which is not enough")
     return best.data
 
 

@@ -55,9 +55,9 @@ class OnnxTransform:
             feed |= {"grain16": grain(rows, columns)[None], "grain8": grain(2 * rows, 2 * columns)[None]}
         return session.run(["pixels"], feed)[0]
 
-    def error(self, latents, q, pixels, importance):
+    def error(self, latents, q, pixels, importance, gradients=True):
         bands = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed = bands | {"octaves": octave_weights(q)[None], "pixels": pixels, "importance": importance}
-        names = [f"gradient{i}" for i in range(len(BANDS))]
-        error, *gradients = self._get("gradient", "synthesis.", f"looks.{LOOKS[0]}.").run(["error", *names], feed)
-        return float(error), tuple(g[0] for g in gradients)
+        names = ["error", *(f"gradient{i}" for i in range(len(BANDS)) if gradients)]
+        error, *found = self._get("gradient", "synthesis.", f"looks.{LOOKS[0]}.").run(names, feed)
+        return float(error), tuple(g[0] for g in found)

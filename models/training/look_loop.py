@@ -1,9 +1,10 @@
 """Training the natural look, everything else frozen: how the tokens of the faithful codec turn into pixels.
 
 The loss is ST-LPIPS by the trunk "alex", of windows that are scaled, turned and mirrored at random lest it be
-fooled by patterns (as E-LPIPS, Kettunen et al. 2019); FIDELITY times the logarithm of the squared error, so that
-a decibel weighs the same at every quality; and what of the error repeats from block to block, which is what a
-convolutional decoder paints where it knows nothing and would rather please the metric than the eye.
+fooled by patterns (as E-LPIPS, Kettunen et al. 2019); FIDELITY times the logarithm of the squared error of each
+small region, so that a decibel weighs the same at every quality, in the sky and in the grass; and the share of
+that error which repeats from block to block: the patterns that a convolutional decoder paints where it knows
+nothing, to please the metric instead of the eye.
 """
 
 import copy
@@ -28,7 +29,7 @@ from odpiece.models.training.optimizers import Optimizers, rate_factor
 FIDELITY = 0.3  # of the logarithm of the squared error: a decibel weighs as much as 0.07 of ST-LPIPS
 SMALLEST_ERROR = 1e-4  # added to the mean squared error, of pixels in [-1, 1]
 REPETITION = 16.0  # of the squared error that repeats, as a part of all of it
-PERIOD, REPEATS = 16, 4  # pixels of a block, and blocks along the side of a region in which it may repeat
+PERIODS, REPEATS = (8, 16), 4  # pixels of a block, and blocks along the side of a region in which it may repeat
 WINDOW = 144  # pixels along the side of a window, after scaling
 LARGEST_SCALE = 1.6  # of a window, and the smallest is its inverse
 FINE_TUNING = 0.7  # of the rates of joint training
@@ -66,15 +67,17 @@ class LookRun:
         features, octaves = self._features(pixels)
         with torch.autocast("cpu", torch.bfloat16):
             decoded = self.look(features, octaves, self._grain(pixels)).float()
-        error = (decoded - pixels).square().mean((1, 2, 3)) + SMALLEST_ERROR
-        repeated = (repetition(decoded - pixels) / error.detach()).mean()
+        parts = [repetition(decoded - pixels, period) for period in PERIODS]
+        repeated = sum((pattern / (error.detach() + SMALLEST_ERROR)).mean() for error, pattern in parts)
+        fidelity = torch.log(parts[0][0] + SMALLEST_ERROR).mean()
         distance = self._distance(pixels, decoded)
-        loss = distance + FIDELITY * (torch.log(error).mean() + REPETITION * repeated)
+        loss = distance + FIDELITY * (fidelity + REPETITION * repeated)
         loss.backward()
         self.optimizers.step(FINE_TUNING * rate_factor(self.step, progress))
         self.step += 1
         follow(self.average, self.look, self.step)
-        return distance.item(), 10 * torch.log10(4 / error.detach()).mean().item(), repeated.item()
+        error = (decoded.detach() - pixels).square().mean((1, 2, 3))
+        return distance.item(), 10 * torch.log10(4 / error).mean().item(), repeated.item()
 
     @torch.no_grad()
     def _features(self, pixels):
@@ -116,17 +119,18 @@ class LookRun:
         return view
 
 
-def repetition(residual):
-    """The mean square, float (B,), of what of `residual` (B, 3, H, W) is the same in all blocks of a region.
+def repetition(residual, period):
+    """The mean square of `residual` (B, 3, H, W), and of what of it is the same in all blocks of a region.
 
-    Of blocks of PERIOD pixels and regions of REPEATS x REPEATS of them; their means, which are no pattern, not counted.
+    Both float (B, rows, columns), of regions of REPEATS x REPEATS blocks of `period` pixels; the mean of a region
+    is no pattern and not counted in the second.
     """
     batch, channels, height, width = residual.shape
-    side = PERIOD * REPEATS
-    shape = batch, channels, height // side, REPEATS, PERIOD, width // side, REPEATS, PERIOD
-    pattern = residual.reshape(shape).mean((3, 6))
+    side = period * REPEATS
+    blocks = residual.reshape(batch, channels, height // side, REPEATS, period, width // side, REPEATS, period)
+    pattern = blocks.mean((3, 6))
     pattern = pattern - pattern.mean((3, 5), keepdim=True)
-    return pattern.square().mean((1, 2, 3, 4, 5))
+    return blocks.square().mean((1, 3, 4, 6, 7)), pattern.square().mean((1, 3, 5))
 
 
 def train_look(options):
