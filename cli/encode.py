@@ -58,7 +58,7 @@ class Kept(click.ParamType):
     "-e",
     "--effort",
     type=click.IntRange(0, 9),
-    default=2,
+    default=1,
     show_default=True,
     help="How long to search for better tokens, 0 (not at all) to 9.",
 )

@@ -6,7 +6,7 @@ import numpy as np
 
 from odpiece.codec.coders import coder_of
 from odpiece.codec.quantization import dequantize, source, whole_pieces
-from odpiece.codec.refinement import ROUNDS, refine
+from odpiece.codec.refinement import ROUNDS, refine, tiled_error
 from odpiece.codec.segments import decode_segments, encode_segments, join_groups, join_tokens
 from odpiece.codec.tokens import Tokens, first_groups
 from odpiece.codec.walk import GroupBits
@@ -18,7 +18,7 @@ from odpiece.formats.errors import DamagedError, OptionError
 from odpiece.models.interface import LATENTS_PER_TOKEN, LOOKS, TOKENS
 from odpiece.models.library import Model, find_model, load_model
 
-EFFORT = 2
+EFFORT = 1
 RAW_BITS = 6  # a latent, under an alphabet of 64
 
 
@@ -79,7 +79,7 @@ class Analyzed:
             return encode_segments(source_of, self._coder, header)
 
         def error(latents, gradients):
-            return self.model.transform.error(latents, q, self._padded, self._importance, gradients)
+            return tiled_error(self.model.transform, latents, q, self._padded, self._importance, gradients)
 
         return _pack(*refine(self._latents, q, slope, code, error, ROUNDS[effort]), header, self._chunks)
 

@@ -115,9 +115,9 @@ class Transform(Protocol):
 
     Pictures are uint8 (H, W, 3) sRGB with H and W multiples of 64; latents are a tuple of float32
     arrays (latents, H / block, W / block), one a band, not yet divided by the step. `look` is one of LOOKS.
-    `error` gives the sum of the faithful look's squared errors, of pixels in [-1, 1] and each weighted by its
-    `importance` (float32 (H, W)), and its gradients in the latents, none
-    unless asked for `gradients`, at a third of the time.
+    `error` gives the faithful look's squared errors, of pixels in [-1, 1] and each weighted by its `importance`
+    (float32 (H, W)), summed over each piece, float32 (H / 64, W / 64), and the gradients of their sum in the
+    latents; no gradients unless asked for, at a third of the time.
     """
 
     def analyze(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]: ...
@@ -126,4 +126,4 @@ class Transform(Protocol):
 
     def error(
         self, latents: tuple[np.ndarray, ...], q: int, pixels: np.ndarray, importance: np.ndarray, gradients: bool
-    ) -> tuple[float, tuple[np.ndarray, ...]]: ...
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]: ...

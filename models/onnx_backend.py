@@ -60,4 +60,4 @@ class OnnxTransform:
         feed = bands | {"octaves": octave_weights(q)[None], "pixels": pixels, "importance": importance}
         names = ["error", *(f"gradient{i}" for i in range(len(BANDS)) if gradients)]
         error, *found = self._get("gradient", "synthesis.", f"looks.{LOOKS[0]}.").run(names, feed)
-        return float(error), tuple(g[0] for g in found)
+        return error, tuple(g[0] for g in found)

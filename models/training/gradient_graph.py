@@ -7,7 +7,7 @@ synthesis's own, turned where a convolution runs backward.
 import numpy as np
 from onnx import TensorProto, helper
 
-from odpiece.models.interface import BANDS
+from odpiece.models.interface import BANDS, PIECE
 from odpiece.models.nets.transform import FAITHFUL, PASSED_ON, PATCH
 from odpiece.models.training.graph import Graph, band_values, octaves_value, pixel_value, synthesis
 
@@ -60,13 +60,16 @@ class _Tape(Graph):
 
 def gradient_graph(weights):
     """Serialized graph: band0..band2 float32, octaves float32 (1, 11), pixels uint8 (H, W, 3) and importance
-    float32 (H, W) to the sum of importance * squared error, error float32 (), and its gradients, gradient0..gradient2,
-    like the bands. Pixels count in [-1, 1].
+    float32 (H, W) to the sum of importance * squared error of each piece, error float32 (H/64, W/64), and the gradients
+    of all of it, gradient0..gradient2, like the bands. Pixels count in [-1, 1].
     """
     g = _Tape(weights)
     error = g.add("Sub", synthesis(g, FAITHFUL), g.pixels())
     weighted = g.add("Mul", error, "importance")
-    g.add("ReduceSum", g.add("Mul", error, weighted), keepdims=0, output="error")
+    mean = g.add("ReduceMean", g.add("Mul", error, weighted), g.constant(np.array([0, 1])), keepdims=1)
+    mean = g.add("AveragePool", mean, kernel_shape=[PIECE, PIECE], strides=[PIECE, PIECE])
+    total = g.add("Mul", mean, g.constant(np.float32(3 * PIECE**2)))
+    g.add("Squeeze", total, g.constant(np.array([0, 1])), output="error")
     x = g.add("Mul", weighted, g.constant(np.float32(2.0)))
     x = g.back_conv(g.unshuffle(x, 3, PATCH), f"{LOOK}.patch")
     x = g.back_residuals(x, f"{LOOK}.fine")
@@ -78,7 +81,7 @@ def gradient_graph(weights):
         x = g.back_residuals(x, f"synthesis.coarse{size}")
     g.add("Identity", x, output="gradient0")
     importance = helper.make_tensor_value_info("importance", TensorProto.FLOAT, ["height", "width"])
-    total = helper.make_tensor_value_info("error", TensorProto.FLOAT, [])
+    total = helper.make_tensor_value_info("error", TensorProto.FLOAT, ["h0", "w0"])
     gradients = [
         helper.make_tensor_value_info(f"gradient{i}", TensorProto.FLOAT, [1, b.latents, f"h{i}", f"w{i}"])
         for i, b in enumerate(BANDS)
