@@ -64,14 +64,14 @@ def compare(paths, codecs, metrics, qualities, downscale, json_path, csv_path, h
 
     peers = [find_peer(name) for name in codecs] if codecs else _installed(PEERS, console)
     chosen = [find_metric(name) for name in metrics] if metrics else _installed(METRICS.values(), console)
-    peers = [replace(p, scales=downscale) if downscale and len(p.scales) > 1 else p for p in peers]
+    peers = [replace(p, scales=downscale) if downscale and p.ladder else p for p in peers]
     ours = replace(ODPIECE, qualities=qualities or ODPIECE.qualities)
     metrics = tuple(metric.name for metric in chosen)
     measured = _measure(files, (ours, *peers), metrics, jobs or os.cpu_count(), console)
     rows = report.rows(measured, metrics)
-    lines = [*report.row_table(rows, metrics, len(measured)), ""]
+    lines = [*report.aligned(report.row_cells(rows, metrics, len(measured))), ""]
     rates = report.bd_rates(measured, metrics)
-    lines += report.rate_table(rates, metrics)
+    lines += report.aligned(report.rate_cells(rates, metrics))
     write_bytes(STANDARD, "".join(line + "\n" for line in lines).encode())
     description = f"{len(measured)} pictures, at the bytes of odpiece -q {','.join(map(str, ours.qualities))}"
     if json_path:

@@ -97,7 +97,7 @@ def measure(original, codec, metrics, cache=None):
     """
     record, files = Record(cache, original, codec), {}
     trials = list(_encode_all(original, codec, record, files))
-    for trial, names in _missing_scores(trials, original.budgets, metrics):
+    for trial, names in _missing_scores(trials, original.budgets if codec.ladder else None, metrics):
         data = files.get((trial.quality, trial.scale)) or codec.encode(original.pixels, trial.quality, trial.scale)
         decoded = codec.decode(data, original.pixels.shape)
         trial.scores |= {name: original.score(name, decoded) for name in names}
@@ -107,8 +107,8 @@ def measure(original, codec, metrics, cache=None):
 
 
 def _missing_scores(trials, budgets, metrics):
-    """(trial, names of metrics) of all that is worth scoring and not yet scored."""
-    worth = {name: {id(trial) for trial in worth_scoring(trials, budgets, name)} for name in metrics}
+    """(trial, names of metrics) of all that is worth scoring and not yet scored; without budgets, all trials are."""
+    worth = {m: {id(t) for t in (worth_scoring(trials, budgets, m) if budgets else trials)} for m in metrics}
     for trial in trials:
         if names := [name for name in metrics if name not in trial.scores and id(trial) in worth[name]]:
             yield trial, names
@@ -122,7 +122,7 @@ def _encode_all(original, codec, record, files):
                 trial, files[quality, scale] = _encode_one(original, codec, quality, scale)
                 record.put(trial)
             yield trial
-            if len(codec.scales) > 1 and trial.size > BEYOND * original.budgets[-1]:
+            if codec.ladder and trial.size > BEYOND * original.budgets[-1]:
                 break
 
 
@@ -137,12 +137,10 @@ def _encode_one(original, codec, quality, scale):
 
 
 def worth_scoring(trials, budgets, metric):
-    """The trials to score by `metric`: all of a codec of one scale; else at each budget (bytes) those nearest to it
-    of the scale that is best there by PSNR, and of scales beside it.
+    """The trials to score by `metric`: at each budget (bytes) those nearest to it, of the scale that is best there by
+    PSNR and of scales beside it.
     """
     scales, worth, metric = sorted({trial.scale for trial in trials}), [], find_metric(metric)
-    if len(scales) == 1:
-        return trials
     for budget in budgets:
         nearest = [_nearest([t for t in trials if t.scale == scale], budget) for scale in scales]
         reached = [i for i, trial in enumerate(nearest) if trial]

@@ -82,7 +82,7 @@ def _mean(values):
 
 def bd_rates(measured, metrics):
     """{peer: {metric: (median over pictures of the reference's BD-rate against it in percent, pictures)}}."""
-    peers = [codec for codec in measured[0].trials if codec != REFERENCE and len(CODECS[codec].scales) > 1]
+    peers = [codec for codec in measured[0].trials if CODECS[codec].ladder]
     return {peer: {metric: _median_bd_rate(measured, peer, metric) for metric in metrics} for peer in peers}
 
 
@@ -128,11 +128,10 @@ def _csv_line(picture, trial, metrics):
     return [picture.name, trial.codec, trial.quality, trial.scale, trial.size, bpp, *scores, *seconds]
 
 
-def row_table(found, metrics, total):
-    """Rows as lines of text."""
+def row_cells(found, metrics, total):
+    """Rows as a table of texts, its head first."""
     head = ["codec", "bytes", "bpp", *(METRICS[m].title for m in metrics), "encode s", "decode s", "pictures"]
-    cells = [_row_cells(row, metrics, total) for row in found]
-    return _aligned([head, *cells])
+    return [head, *(_row_cells(row, metrics, total) for row in found)]
 
 
 def _row_cells(row, metrics, total):
@@ -142,12 +141,10 @@ def _row_cells(row, metrics, total):
     return [name, f"{row.size:.0f}", f"{row.bpp:.4f}", *scores, *seconds, f"{row.pictures} of {total}"]
 
 
-def rate_table(rates, metrics):
-    """BD-rates as lines of text."""
+def rate_cells(rates, metrics):
+    """BD-rates as a table of texts, its head first."""
     head = ["BD-rate against", *(METRICS[m].title.removesuffix(" dB") for m in metrics)]
-    return _aligned(
-        [head, *([CODECS[peer].title, *(_percent(*found[m]) for m in metrics)] for peer, found in rates.items())]
-    )
+    return [head, *([CODECS[peer].title, *(_percent(*found[m]) for m in metrics)] for peer, found in rates.items())]
 
 
 def _percent(rate, pictures):
@@ -158,7 +155,7 @@ def _shown(score):
     return "-" if math.isnan(score) else f"{score:.3f}" if abs(score) < 2 else f"{score:.2f}"
 
 
-def _aligned(cells):
-    """Lines of columns, the first to the left, the others to the right."""
+def aligned(cells):
+    """Lines of text of a table: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*cells)]
     return ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]) for row in cells]
