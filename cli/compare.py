@@ -43,9 +43,12 @@ def _names(context, parameter, value):
     metavar="DIR",
     help="Write DIR/index.html: curves, tables and every picture beside the original, in one file.",
 )
+@click.option("--tasks", is_flag=True, help="Also: how often a frozen classifier names the picture as the original.")
 @click.option("-j", "jobs", type=click.IntRange(1), metavar="N", help="Processes. [default: one for each core]")
 @output_options
-def compare(paths, codecs, metrics, qualities, downscale, json_path, csv_path, html_folder, jobs, force, console):
+def compare(
+    paths, codecs, metrics, qualities, downscale, json_path, csv_path, html_folder, tasks, jobs, force, console
+):
     """Compare odpiece with other codecs on pictures and folders of pictures.
 
     By default with all codecs and metrics that are installed; AVIF, JPEG XL, ThumbHash, BlurHash and all metrics but
@@ -72,6 +75,8 @@ def compare(paths, codecs, metrics, qualities, downscale, json_path, csv_path, h
     lines = [*report.aligned(report.row_cells(rows, metrics, len(measured))), ""]
     rates = report.bd_rates(measured, metrics)
     lines += report.aligned(report.rate_cells(rates, metrics))
+    if tasks:
+        lines += ["", *report.aligned(_agreements(measured))]
     write_bytes(STANDARD, "".join(line + "\n" for line in lines).encode())
     description = f"{len(measured)} pictures, at the bytes of odpiece -q {','.join(map(str, ours.qualities))}"
     if json_path:
@@ -83,6 +88,12 @@ def compare(paths, codecs, metrics, qualities, downscale, json_path, csv_path, h
 
         make_folder(html_folder)
         write_bytes(html_path, page(measured, rows, rates, metrics, _pixels), force)
+
+
+def _agreements(measured):
+    from odpiece.codec.comparison.recognition import agreement_cells, agreements, load_classifier
+
+    return agreement_cells(agreements(measured, _pixels, load_classifier()))
 
 
 def _pixels(name):

@@ -93,11 +93,9 @@ def _picture(picture, pixels):
 
 def _files(picture, pixels, quality):
     """Of every codec the file that has the best PSNR at no more bytes than the reference's, or its smallest."""
-    budget, files = picture.at_quality(quality).size, []
+    files = []
     for codec, trials in picture.trials.items():
-        fitting = [t for t in trials if t.size <= budget]
-        best = max(fitting, key=lambda t: t.scores["psnr"]) if fitting else min(trials, key=lambda t: t.size)
-        best = picture.at_quality(quality) if codec == REFERENCE else best
+        best = picture.best_file(codec, picture.at_quality(quality)) or min(trials, key=lambda t: t.size)
         data = CODECS[codec].encode(pixels, best.quality, best.scale)
         scale = f", 1/{best.scale} size" if best.scale > 1 else ""
         label = f"{CODECS[codec].title}{scale}: {best.size} bytes, {best.scores['psnr']:.1f} dB"

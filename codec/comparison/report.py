@@ -32,6 +32,15 @@ class Measured:
         """The reference's Trial at this quality."""
         return next(t for t in self.trials[REFERENCE] if t.quality == quality)
 
+    def best_file(self, codec, trial):
+        """The codec's Trial of the best PSNR with at most as many bytes as `trial`, None where all have more.
+
+        Of the reference that is `trial` itself.
+        """
+        fitting = [t for t in self.trials[codec] if t.size <= trial.size]
+        best = max(fitting, key=lambda t: t.scores["psnr"], default=None)
+        return trial if codec == REFERENCE else best
+
     def score(self, codec, metric, size):
         """The best score of a codec at `size` bytes, nan where it has no file so small."""
         sign = 1 if METRICS[metric].higher_is_better else -1
