@@ -62,7 +62,7 @@ class Record:
     def __init__(self, cache, original, codec):
         self._name = f"{original.sha256[:32]}-{codec.name}.json"
         self._path = cache and Path(cache) / self._name
-        self._version, self._all = codec.version(), {}
+        self._version, self._all, self._changed = codec.version(), {}, False
         if self._path and self._path.is_file():
             with contextlib.suppress(ValueError):  # a damaged file is written anew
                 self._all = json.loads(self._path.read_text())
@@ -77,9 +77,10 @@ class Record:
 
     def put(self, trial):
         self._all[self._key(trial.quality, trial.scale)] = asdict(trial)
+        self._changed = True
 
     def save(self):
-        if self._path:
+        if self._path and self._changed:
             make_folder(self._path.parent)
             write_bytes(self._path, json.dumps(self._all).encode(), force=True)
 
@@ -115,7 +116,8 @@ def _missing_scores(trials, budgets, metrics):
 
 
 def _encode_all(original, codec, record, files):
-    for scale in codec.scales:
+    longest = max(original.pixels.shape[:2])
+    for scale in (scale for scale in codec.scales if longest / scale <= codec.longest):
         for quality in codec.qualities:
             trial = record.get(quality, scale)
             if trial is None:

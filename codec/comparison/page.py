@@ -5,6 +5,7 @@ import io
 import json
 import math
 from importlib import resources
+from importlib.util import find_spec
 
 from PIL import Image
 
@@ -21,12 +22,19 @@ SIZES = (4, 16, 64, 256, 1024)  # qualities of the reference at whose bytes pict
 TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
+def require_page():
+    """Raise MissingExtraError if a package is missing."""
+    with extra("--html"):
+        if find_spec("plotly") is None:
+            raise ImportError("plotly")
+
+
 def page(measured, found, rates, metrics, read):
     """The bytes of the page; `found` and `rates` as of report.rows and report.bd_rates.
 
     `read(name)` gives the uint8 (H, W, 3) pixels of a Measured's picture. Raises MissingExtraError.
     """
-    with extra("the page"):
+    with extra("--html"):
         from plotly.offline import get_plotlyjs
     data = {
         "metrics": {m: METRICS[m].title for m in metrics},

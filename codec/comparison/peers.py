@@ -41,6 +41,7 @@ class Codec:
     version: Callable
     scales: tuple = (1,)
     ladder: bool = False
+    longest: int = 1 << 30  # pixels of a side that a file can have
 
     def require(self):
         """Raise MissingExtraError if a package is missing."""
@@ -75,12 +76,11 @@ def _unpack_pillow(format, data, shape):
         return np.asarray(im.convert("RGB"))
 
 
-def _pillow(name, title, qualities, library, **options):
+def _pillow(name, title, qualities, library, longest, **options):
     """A format that Pillow writes itself."""
     pack, unpack = partial(_pack_pillow, title, options), partial(_unpack_pillow, title)
-    return Codec(
-        name, title, qualities, pack, unpack, partial(_version_in_pillow, library, title, options), SCALES, True
-    )
+    version = partial(_version_in_pillow, library, title, options)
+    return Codec(name, title, qualities, pack, unpack, version, SCALES, ladder=True, longest=longest)
 
 
 def _version_in_pillow(library, title, options):
@@ -160,9 +160,9 @@ ODPIECE = Codec(
 )
 LOSSY = (0, 3, 6, 10, 14, 18, 23, 28, 34, 40, 48, 56, 64, 72, 80, 88)
 PEERS = (
-    _pillow("jpeg", "JPEG", (1, *LOSSY[1:]), "libjpeg_turbo", optimize=True, progressive=True),
-    _pillow("webp", "WebP", LOSSY, "webp", method=6),
-    _pillow("avif", "AVIF", LOSSY, "avif", speed=4, max_threads=1),
+    _pillow("jpeg", "JPEG", (1, *LOSSY[1:]), "libjpeg_turbo", 65500, optimize=True, progressive=True),
+    _pillow("webp", "WebP", LOSSY, "webp", 16383, method=6),
+    _pillow("avif", "AVIF", LOSSY, "avif", 65536, speed=4, max_threads=1),
     Codec(
         "jxl",
         "JPEG XL",

@@ -84,6 +84,11 @@ def test_peers_stop_above_the_range(photo):
     assert max(sizes[:-1], default=0) <= 1.3 * original.budgets[-1] < sizes[-1]
 
 
+def test_scales_at_which_a_file_cannot_hold_the_picture_are_left_out(webp):
+    wide = Original(np.zeros((1, 40000, 3), np.uint8))
+    assert {t.scale for t in measure(wide, replace(webp, scales=(1, 2, 3)), ("psnr",))} == {3}
+
+
 def test_worth_scoring_is_the_best_scale_and_those_beside_it():
     trials = [trial(100, 20 - abs(scale - 3), scale) for scale in (1, 2, 3, 4, 6)]
     trials += [trial(900, 30, 1), trial(100, 25, 8), trial(160, 25, 3)]
