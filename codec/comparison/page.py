@@ -60,7 +60,7 @@ def _finite(value):
 def _mean_curves(found, metrics, pictures):
     """{"name", metric: {codec: [[bytes, bits a pixel, score], ...]}} of the Rows that all pictures have."""
     whole = [row for row in found if row.pictures == pictures]
-    names = dict.fromkeys(row.codec for row in whole)
+    names = [name for name in CODECS if any(row.codec == name for row in whole)]
     points = {
         m: {n: [(row.size, row.bpp, row.scores[m]) for row in whole if row.codec == n] for n in names} for m in metrics
     }

@@ -62,10 +62,16 @@ class Row:
 
 
 def rows(measured, metrics):
-    """The Rows of all codecs at each quality of the reference."""
+    """The Rows of all codecs at each quality of the reference, but for those with nothing larger than in the last."""
     qualities = [trial.quality for trial in measured[0].trials[REFERENCE]]
-    found = [_row(measured, codec, q, metrics) for q in qualities for codec in measured[0].trials]
-    return [row for row in found if row]
+    found, sizes = [], {}
+    for quality in qualities:
+        for codec in sorted(measured[0].trials, key=list(CODECS).index):
+            row = _row(measured, codec, quality, metrics)
+            if row and row.size != sizes.get(codec):
+                found.append(row)
+                sizes[codec] = row.size
+    return found
 
 
 def _row(measured, codec, quality, metrics):

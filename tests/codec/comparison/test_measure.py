@@ -129,6 +129,12 @@ def test_rows_compare_at_the_bytes_of_the_reference(measured):
     assert found[0].bpp == 0.1 and found[0].encode_seconds == 0.1
 
 
+def test_a_codec_without_larger_files_has_one_row(measured):
+    tiny = [Measured(m.name, m.pixels, m.trials | {"thumbhash": [trial(24, 10.0)]}) for m in measured]
+    found = report.rows(tiny, ("psnr",))
+    assert [(row.quality, row.size) for row in found if row.codec == "thumbhash"] == [(1, 24)]
+
+
 def test_bd_rates_are_medians_over_pictures_with_scores_in_common(measured):
     assert report.bd_rates(measured, ("psnr",)) == {"webp": {"psnr": (pytest.approx(-50), 1)}}
 
