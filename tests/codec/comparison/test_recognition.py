@@ -22,9 +22,10 @@ def test_agreements_are_counted_at_the_bytes_of_odpiece(photo):
     trials = {codec.name: measure(Original(photo), codec, ("psnr",)) for codec in codecs}
     webp = find_peer("webp")
     worst = webp.decode(webp.encode(photo, 0, 4), photo.shape).tobytes()
-    pictures = [Measured(name, photo.size // 3, trials) for name in ("a", "b")]
-    found = agreements(pictures, lambda name: photo, lambda pixels: pixels.tobytes() == worst)
-    assert found == [Agreement("odpiece", 4, 2, 2), Agreement("odpiece", 256, 2, 2), Agreement("webp", 256, 2, 0)]
+    found = agreements(
+        [Measured("a", photo.size // 3, trials)], lambda name: photo, lambda pixels: pixels.tobytes() == worst
+    )
+    assert found == [Agreement("odpiece", 4, 1, 1), Agreement("odpiece", 256, 1, 1), Agreement("webp", 256, 1, 0)]
 
 
 def test_the_table_has_a_line_for_each_quality():
