@@ -43,9 +43,12 @@ def _names(context, parameter, value):
     metavar="DIR",
     help="Write DIR/index.html: curves, tables and every picture beside the original, in one file.",
 )
+@click.option("--tasks", is_flag=True, help="Also: how often a frozen classifier names the picture as the original.")
 @click.option("-j", "jobs", type=click.IntRange(1), metavar="N", help="Processes. [default: one for each core]")
 @output_options
-def compare(paths, codecs, metrics, qualities, downscale, json_path, csv_path, html_folder, jobs, force, console):
+def compare(
+    paths, codecs, metrics, qualities, downscale, json_path, csv_path, html_folder, tasks, jobs, force, console
+):
     """Compare odpiece with other codecs on pictures and folders of pictures.
 
     By default with all codecs and metrics that are installed; AVIF, JPEG XL, ThumbHash, BlurHash and all metrics but
@@ -60,29 +63,39 @@ def compare(paths, codecs, metrics, qualities, downscale, json_path, csv_path, h
 
     from odpiece.codec.comparison import report
     from odpiece.codec.comparison.metrics import METRICS, find_metric
+    from odpiece.codec.comparison.page import page, require_page
     from odpiece.codec.comparison.peers import ODPIECE, PEERS, find_peer
+    from odpiece.codec.comparison.recognition import load_classifier
 
     peers = [find_peer(name) for name in codecs] if codecs else _installed(PEERS, console)
-    chosen = [find_metric(name) for name in metrics] if metrics else _installed(METRICS.values(), console)
-    peers = [replace(p, scales=downscale) if downscale and len(p.scales) > 1 else p for p in peers]
+    peers = [replace(p, scales=downscale) if downscale and p.ladder else p for p in peers]
     ours = replace(ODPIECE, qualities=qualities or ODPIECE.qualities)
+    chosen = [find_metric(name) for name in metrics] if metrics else _installed(METRICS.values(), console)
     metrics = tuple(metric.name for metric in chosen)
+    classify = load_classifier() if tasks else None  # here and below: what is missing is said before the long work
+    if html_path:
+        require_page()
+
     measured = _measure(files, (ours, *peers), metrics, jobs or os.cpu_count(), console)
-    rows = report.rows(measured, metrics)
-    lines = [*report.row_table(rows, metrics, len(measured)), ""]
-    rates = report.bd_rates(measured, metrics)
-    lines += report.rate_table(rates, metrics)
-    write_bytes(STANDARD, "".join(line + "\n" for line in lines).encode())
-    description = f"{len(measured)} pictures, at the bytes of odpiece -q {','.join(map(str, ours.qualities))}"
+    rows, rates = report.rows(measured, metrics), report.bd_rates(measured, metrics)
+    tables = [report.row_cells(rows, metrics, len(measured)), report.rate_cells(rates, metrics)]
+    if tasks:
+        tables.append(_agreement_table(measured, classify))
+    write_bytes(STANDARD, "\n\n".join("\n".join(report.aligned(cells)) for cells in tables).encode() + b"\n")
     if json_path:
+        description = f"{len(measured)} pictures, at the bytes of odpiece -q {','.join(map(str, ours.qualities))}"
         write_bytes(json_path, report.bench(rows, metrics, description), force)
     if csv_path:
         write_bytes(csv_path, report.trial_csv(measured, metrics), force)
     if html_path:
-        from odpiece.codec.comparison.page import page
-
         make_folder(html_folder)
         write_bytes(html_path, page(measured, rows, rates, metrics, _pixels), force)
+
+
+def _agreement_table(measured, classify):
+    from odpiece.codec.comparison.recognition import agreement_cells, agreements
+
+    return agreement_cells(agreements(measured, _pixels, classify))
 
 
 def _pixels(name):
@@ -93,13 +106,11 @@ def _pixels(name):
 
 def _files(paths):
     """The files of `paths`, those directly in folders included."""
-    files = []
-    for path in paths:
-        inside = (
-            sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")) if path.is_dir() else [path]
-        )
-        files += inside
-    return list(dict.fromkeys(files))
+    return list(dict.fromkeys(file for path in paths for file in (_inside(path) if path.is_dir() else [path])))
+
+
+def _inside(folder):
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
 def _installed(choices, console):

@@ -20,7 +20,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from baselines import read_folder
+from pictures import read_folder
 from tqdm import tqdm
 
 from odpiece.codec import encode

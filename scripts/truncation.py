@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from baselines import read_folder
+from pictures import read_folder
 
 from odpiece.codec import decode, encode, truncate
 from odpiece.codec.targets import psnr

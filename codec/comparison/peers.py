@@ -29,8 +29,8 @@ class Codec:
     """A way to encode pictures, uint8 (H, W, 3) sRGB, with `qualities` from few to many bytes.
 
     `pack(pixels, quality)` gives the bytes of a file, `unpack(data, (H, W, 3))` its pixels, which may be fewer
-    than the original's. `version()` names what the results depend on. All raise MissingExtraError where a package
-    is missing.
+    than the original's. A `ladder` spans far more bytes than are of interest: only some of its files are scored.
+    `version()` names what the results depend on. All raise MissingExtraError where a package is missing.
     """
 
     name: str
@@ -39,7 +39,9 @@ class Codec:
     pack: Callable
     unpack: Callable
     version: Callable
-    scales: tuple = SCALES
+    scales: tuple = (1,)
+    ladder: bool = False
+    longest: int = 1 << 30  # pixels of a side that a file can have
 
     def require(self):
         """Raise MissingExtraError if a package is missing."""
@@ -74,10 +76,11 @@ def _unpack_pillow(format, data, shape):
         return np.asarray(im.convert("RGB"))
 
 
-def _pillow(name, title, qualities, library, **options):
+def _pillow(name, title, qualities, library, longest, **options):
     """A format that Pillow writes itself."""
     pack, unpack = partial(_pack_pillow, title, options), partial(_unpack_pillow, title)
-    return Codec(name, title, qualities, pack, unpack, partial(_version_in_pillow, library, title, options))
+    version = partial(_version_in_pillow, library, title, options)
+    return Codec(name, title, qualities, pack, unpack, version, SCALES, ladder=True, longest=longest)
 
 
 def _version_in_pillow(library, title, options):
@@ -154,14 +157,22 @@ ODPIECE = Codec(
     _pack_odpiece,
     _unpack_odpiece,
     _version_of_odpiece,
-    scales=(1,),
 )
 LOSSY = (0, 3, 6, 10, 14, 18, 23, 28, 34, 40, 48, 56, 64, 72, 80, 88)
 PEERS = (
-    _pillow("jpeg", "JPEG", (1, *LOSSY[1:]), "libjpeg_turbo", optimize=True, progressive=True),
-    _pillow("webp", "WebP", LOSSY, "webp", method=6),
-    _pillow("avif", "AVIF", LOSSY, "avif", speed=4, max_threads=1),
-    Codec("jxl", "JPEG XL", LOSSY, _pack_jxl, _unpack_jxl, partial(_version_of, "pillow-jxl-plugin", "JPEG XL")),
+    _pillow("jpeg", "JPEG", (1, *LOSSY[1:]), "libjpeg_turbo", 65500, optimize=True, progressive=True),
+    _pillow("webp", "WebP", LOSSY, "webp", 16383, method=6),
+    _pillow("avif", "AVIF", LOSSY, "avif", 65536, speed=4, max_threads=1),
+    Codec(
+        "jxl",
+        "JPEG XL",
+        LOSSY,
+        _pack_jxl,
+        _unpack_jxl,
+        partial(_version_of, "pillow-jxl-plugin", "JPEG XL"),
+        SCALES,
+        True,
+    ),
     Codec(
         "thumbhash",
         "ThumbHash",
@@ -169,7 +180,6 @@ PEERS = (
         _pack_thumbhash,
         thumbhash.unpack,
         _version_of_thumbhash,
-        scales=(1,),
     ),
     Codec(
         "blurhash",
@@ -178,7 +188,6 @@ PEERS = (
         _pack_blurhash,
         _unpack_blurhash,
         partial(_version_of, "blurhash-python", "BlurHash"),
-        scales=(1,),
     ),
 )
 CODECS = {codec.name: codec for codec in (ODPIECE, *PEERS)}

@@ -32,6 +32,15 @@ class Measured:
         """The reference's Trial at this quality."""
         return next(t for t in self.trials[REFERENCE] if t.quality == quality)
 
+    def best_file(self, codec, trial):
+        """The codec's Trial of the best PSNR with at most as many bytes as `trial`, None where all have more.
+
+        Of the reference that is `trial` itself.
+        """
+        fitting = [t for t in self.trials[codec] if t.size <= trial.size]
+        best = max(fitting, key=lambda t: t.scores["psnr"], default=None)
+        return trial if codec == REFERENCE else best
+
     def score(self, codec, metric, size):
         """The best score of a codec at `size` bytes, nan where it has no file so small."""
         sign = 1 if METRICS[metric].higher_is_better else -1
@@ -53,10 +62,16 @@ class Row:
 
 
 def rows(measured, metrics):
-    """The Rows of all codecs at each quality of the reference."""
+    """The Rows of all codecs at each quality of the reference, but for those with nothing larger than in the last."""
     qualities = [trial.quality for trial in measured[0].trials[REFERENCE]]
-    found = [_row(measured, codec, q, metrics) for q in qualities for codec in measured[0].trials]
-    return [row for row in found if row]
+    found, sizes = [], {}
+    for quality in qualities:
+        for codec in sorted(measured[0].trials, key=list(CODECS).index):
+            row = _row(measured, codec, quality, metrics)
+            if row and row.size != sizes.get(codec):
+                found.append(row)
+                sizes[codec] = row.size
+    return found
 
 
 def _row(measured, codec, quality, metrics):
@@ -82,7 +97,7 @@ def _mean(values):
 
 def bd_rates(measured, metrics):
     """{peer: {metric: (median over pictures of the reference's BD-rate against it in percent, pictures)}}."""
-    peers = [codec for codec in measured[0].trials if codec != REFERENCE and len(CODECS[codec].scales) > 1]
+    peers = [codec for codec in measured[0].trials if CODECS[codec].ladder]
     return {peer: {metric: _median_bd_rate(measured, peer, metric) for metric in metrics} for peer in peers}
 
 
@@ -128,11 +143,10 @@ def _csv_line(picture, trial, metrics):
     return [picture.name, trial.codec, trial.quality, trial.scale, trial.size, bpp, *scores, *seconds]
 
 
-def row_table(found, metrics, total):
-    """Rows as lines of text."""
+def row_cells(found, metrics, total):
+    """Rows as a table of texts, its head first."""
     head = ["codec", "bytes", "bpp", *(METRICS[m].title for m in metrics), "encode s", "decode s", "pictures"]
-    cells = [_row_cells(row, metrics, total) for row in found]
-    return _aligned([head, *cells])
+    return [head, *(_row_cells(row, metrics, total) for row in found)]
 
 
 def _row_cells(row, metrics, total):
@@ -142,12 +156,10 @@ def _row_cells(row, metrics, total):
     return [name, f"{row.size:.0f}", f"{row.bpp:.4f}", *scores, *seconds, f"{row.pictures} of {total}"]
 
 
-def rate_table(rates, metrics):
-    """BD-rates as lines of text."""
+def rate_cells(rates, metrics):
+    """BD-rates as a table of texts, its head first."""
     head = ["BD-rate against", *(METRICS[m].title.removesuffix(" dB") for m in metrics)]
-    return _aligned(
-        [head, *([CODECS[peer].title, *(_percent(*found[m]) for m in metrics)] for peer, found in rates.items())]
-    )
+    return [head, *([CODECS[peer].title, *(_percent(*found[m]) for m in metrics)] for peer, found in rates.items())]
 
 
 def _percent(rate, pictures):
@@ -158,7 +170,7 @@ def _shown(score):
     return "-" if math.isnan(score) else f"{score:.3f}" if abs(score) < 2 else f"{score:.2f}"
 
 
-def _aligned(cells):
-    """Lines of columns, the first to the left, the others to the right."""
+def aligned(cells):
+    """Lines of text of a table: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*cells)]
     return ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]) for row in cells]

@@ -56,8 +56,11 @@ def run_tasks(tasks, jobs=1):
         return
     with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_share_cores) as pool:
         pending = {pool.submit(run_task, task): task for task in tasks}
-        for done in as_completed(pending):
-            yield pending.pop(done), done.result()
+        try:
+            for done in as_completed(pending):
+                yield pending[done], done.result()
+        finally:  # after an error or an interruption the rest is not waited for
+            pool.shutdown(cancel_futures=True)
 
 
 def _share_cores():
