@@ -1,11 +1,15 @@
-"""What each effort of the encoder's search gains and costs: `python benchmarks/effort.py FOLDER`.
+"""What each effort of the encoder's search gains and costs.
 
-Every picture of FOLDER is encoded at each of QUALITIES with efforts 0..9. Prints a Markdown table: rounds of
-the search, mean bytes and PSNR against effort 0, BD-rate against effort 0 (median of the pictures), and the time.
+    python benchmarks/effort.py FOLDER [--count N]
+
+About N pictures of FOLDER (default: all) are encoded at each of QUALITIES with efforts 0..9. Prints a Markdown
+table: rounds of the search, mean bytes and PSNR against effort 0, BD-rate against effort 0 (median of the pictures),
+and the time.
 """
 
-import sys
+import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -14,13 +18,20 @@ from odpiece.codec.comparison.curves import bd_rate
 from odpiece.codec.picture import Analyzed, decode
 from odpiece.codec.refinement import ROUNDS
 from odpiece.codec.targets import psnr
-from scripts.baselines import read_folder
+from odpiece.formats.files import read_bytes
+from odpiece.formats.images import read_image
 
 QUALITIES = (4, 16, 64, 256, 1024)
 
 
-def main(folder):
-    pictures = read_folder(folder)
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int)
+    options = parser.parse_args()
+    files = sorted(path for path in options.folder.iterdir() if path.is_file())
+    files = files[:: max(1, len(files) // (options.count or len(files)))]
+    pictures = [read_image(read_bytes(path), path.name).pixels for path in files]
     results = np.array([[curve(pixels, effort) for effort in range(len(ROUNDS))] for pixels in tqdm(pictures)])
     megapixels = np.mean([pixels.shape[0] * pixels.shape[1] for pixels in pictures]) / 1e6
     print(f"{len(pictures)} pictures, q = {', '.join(map(str, QUALITIES))}\n")
@@ -47,4 +58,4 @@ def curve(pixels, effort):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

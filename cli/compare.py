@@ -33,6 +33,9 @@ def _names(context, parameter, value):
 @click.option("--codecs", metavar="LIST", callback=_names, help="Of jpeg,webp,avif,jxl,thumbhash,blurhash.")
 @click.option("--metrics", metavar="LIST", callback=_names, help="Of psnr,ms-ssim,ssimulacra2,st-lpips.")
 @click.option("-q", "qualities", metavar="LIST", callback=_numbers, help="odpiece's. [default: 1,2,4,...,1024]")
+@click.option(
+    "--look", type=click.Choice(["faithful", "natural"]), default="faithful", show_default=True, help="odpiece's."
+)
 @click.option("--downscale", metavar="LIST", callback=_numbers, help="The peers'. [default: 1,2,3,4,6,8]")
 @click.option("--json", "json_path", metavar="FILE", help="Write mean curves in the format of CompressAI's bench.")
 @click.option("--csv", "csv_path", metavar="FILE", help="Write one line for every file that was measured.")
@@ -47,7 +50,7 @@ def _names(context, parameter, value):
 @click.option("-j", "jobs", type=click.IntRange(1), metavar="N", help="Processes. [default: one for each core]")
 @output_options
 def compare(
-    paths, codecs, metrics, qualities, downscale, json_path, csv_path, html_folder, tasks, jobs, force, console
+    paths, codecs, metrics, qualities, look, downscale, json_path, csv_path, html_folder, tasks, jobs, force, console
 ):
     """Compare odpiece with other codecs on pictures and folders of pictures.
 
@@ -64,12 +67,13 @@ def compare(
     from odpiece.codec.comparison import report
     from odpiece.codec.comparison.metrics import METRICS, find_metric
     from odpiece.codec.comparison.page import page, require_page
-    from odpiece.codec.comparison.peers import ODPIECE, PEERS, find_peer
+    from odpiece.codec.comparison.peers import PEERS, find_peer, odpiece
     from odpiece.codec.comparison.recognition import load_classifier
 
     peers = [find_peer(name) for name in codecs] if codecs else _installed(PEERS, console)
     peers = [replace(p, scales=downscale) if downscale and p.ladder else p for p in peers]
-    ours = replace(ODPIECE, qualities=qualities or ODPIECE.qualities)
+    ours = odpiece(look)
+    ours = replace(ours, qualities=qualities or ours.qualities)
     chosen = [find_metric(name) for name in metrics] if metrics else _installed(METRICS.values(), console)
     metrics = tuple(metric.name for metric in chosen)
     classify = load_classifier() if tasks else None  # here and below: what is missing is said before the long work

@@ -17,12 +17,13 @@ from PIL import Image, ImageDraw, ImageFont
 from odpiece.codec.comparison import report
 from odpiece.codec.comparison.measure import Original, default_cache, measure
 from odpiece.codec.comparison.metrics import METRICS
-from odpiece.codec.comparison.peers import ODPIECE, PEERS
+from odpiece.codec.comparison.peers import ODPIECE, PEERS, odpiece
 from odpiece.codec.comparison.tasks import Task, collect, run_tasks
 from odpiece.codec.targets import psnr
 from odpiece.formats.errors import MissingExtraError
 from odpiece.formats.files import read_bytes, write_bytes
 from odpiece.formats.images import read_image, write_image
+from odpiece.models.interface import LOOKS
 
 ROOT = Path(__file__).parent.parent
 QUALITY = 64
@@ -56,10 +57,12 @@ def panel(original, codec, size):
 def draw(codecs):
     original = read_image(read_bytes(ROOT / "examples" / "photo.png")).pixels
     data = ODPIECE.encode(original, QUALITY)
-    decoded = ODPIECE.decode(data, original.shape)
+    panels = [("original", original)]
+    for look in LOOKS:
+        decoded = odpiece(look).decode(data, original.shape)
+        panels.append((f"odpiece, {look}: {len(data)} bytes, {psnr(original, decoded):.1f} dB", decoded))
     panels = [
-        ("original", original),
-        (f"odpiece -q {QUALITY}: {len(data)} bytes, {psnr(original, decoded):.1f} dB", decoded),
+        *panels,
         *(panel(original, codec, len(data)) for codec in codecs),
     ]
     write_bytes(ROOT / "docs" / "comparison.png", write_image(_sheet(panels)), force=True)
@@ -79,11 +82,13 @@ def _sheet(panels):
 
 def print_tables(folder, codecs, metrics):
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    tasks = [Task(path, codec, metrics, default_cache()) for path in files for codec in (ODPIECE, *codecs)]
-    measured, errors = collect(run_tasks(tasks, os.cpu_count()))
-    print(*errors, sep="\n")
-    _print_markdown(report.rate_cells(report.bd_rates(measured, metrics), metrics))
-    _print_markdown(report.row_cells(report.rows(measured, metrics), metrics, len(measured)))
+    for look in LOOKS:
+        print(f"{look} look:\n")
+        tasks = [Task(path, codec, metrics, default_cache()) for path in files for codec in (odpiece(look), *codecs)]
+        measured, errors = collect(run_tasks(tasks, os.cpu_count()))
+        print(*errors, sep="\n")
+        _print_markdown(report.rate_cells(report.bd_rates(measured, metrics), metrics))
+        _print_markdown(report.row_cells(report.rows(measured, metrics), metrics, len(measured)))
 
 
 def _print_markdown(cells):

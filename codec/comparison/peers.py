@@ -16,8 +16,9 @@ from PIL import Image, features
 
 from odpiece.codec.comparison import thumbhash
 from odpiece.codec.comparison.extra import extra
-from odpiece.codec.picture import decode, encode
+from odpiece.codec.picture import EFFORT, decode, encode
 from odpiece.formats.errors import OptionError
+from odpiece.models.interface import LOOKS
 from odpiece.models.library import load_model
 
 SCALES = (1, 2, 3, 4, 6, 8)
@@ -142,22 +143,22 @@ def _pack_odpiece(pixels, quality):
     return encode(pixels, quality)
 
 
-def _unpack_odpiece(data, shape):
-    return decode(data)
+def _unpack_odpiece(look, data, shape):
+    return decode(data, look=look)
 
 
-def _version_of_odpiece():
-    return load_model().sha256
+def _version_of_odpiece(look):
+    return f"{load_model().sha256} effort {EFFORT} {look}"
 
 
-ODPIECE = Codec(
-    "odpiece",
-    "odpiece",
-    tuple(2**i for i in range(11)),
-    _pack_odpiece,
-    _unpack_odpiece,
-    _version_of_odpiece,
-)
+def odpiece(look):
+    """Ourselves, decoded with one of LOOKS."""
+    qualities = tuple(2**i for i in range(11))
+    version = partial(_version_of_odpiece, look)
+    return Codec("odpiece", "odpiece", qualities, _pack_odpiece, partial(_unpack_odpiece, look), version)
+
+
+ODPIECE = odpiece(LOOKS[0])
 LOSSY = (0, 3, 6, 10, 14, 18, 23, 28, 34, 40, 48, 56, 64, 72, 80, 88)
 PEERS = (
     _pillow("jpeg", "JPEG", (1, *LOSSY[1:]), "libjpeg_turbo", 65500, optimize=True, progressive=True),
