@@ -65,7 +65,7 @@ class Analyzed:
         `slope` is the price of a bit as a multiple of the usual one: between the sizes of two qualities lie
         those of the higher one at slopes above 1.
         """
-        if not 0 <= effort < len(ROUNDS):
+        if effort not in range(len(ROUNDS)):
             raise OptionError(f"effort is {effort}, give a whole number from 0 to {len(ROUNDS) - 1}")
         height, width = self.pixels.shape[:2]
         kinds = {"grey": self.grey, "has_chunks": bool(self._chunks)}

@@ -12,7 +12,7 @@ from odpiece.codec.quantization import dequantize
 from odpiece.models.interface import BANDS, LAMBDA, PIECE, step_size
 
 ROUNDS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # by effort, 0..9
-TILE, MARGIN = 12, 1  # pieces: larger pictures go through the synthesis in overlapping squares, to bound memory
+TILE, MARGIN = 12, 2  # pieces: larger pictures go through the synthesis in overlapping squares, to bound memory
 PACE = 0.5  # part of the way to what the gradient asks for, were the synthesis orthonormal
 
 

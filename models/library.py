@@ -46,7 +46,10 @@ class Model:
         return OnnxTransform(self.tensors, self._graph)
 
     def _graph(self, part):
-        return self._path.with_name(f"{self._path.stem}.{part}.onnx")
+        graph = self._path.with_name(f"{self._path.stem}.{part}.onnx")
+        if not graph.is_file():
+            raise OptionError(f"model {self.name} has no part {part}: it was made without it")
+        return graph
 
     @cached_property
     def prior(self):

@@ -3,8 +3,8 @@
 The loss is ST-LPIPS by the trunk "alex", of windows that are scaled, turned and mirrored at random lest it be
 fooled by patterns (as E-LPIPS, Kettunen et al. 2019); FIDELITY times the logarithm of the squared error of each
 small region, so that a decibel weighs the same at every quality, in the sky and in the grass; and the share of
-that error which repeats from block to block: the patterns that a convolutional decoder paints where it knows
-nothing, to please the metric instead of the eye.
+that error which repeats from block to block, and the seams of patches: the patterns that a convolutional decoder
+paints where it knows nothing, to please the metric instead of the eye.
 """
 
 import copy
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from odpiece.models.interface import GRAIN, octave_weights, step_size
 from odpiece.models.nets.st_lpips import StLpips
-from odpiece.models.nets.transform import FAITHFUL, NATURAL, Look
+from odpiece.models.nets.transform import FAITHFUL, NATURAL, PATCH, Look
 from odpiece.models.training import objective
 from odpiece.models.training.data import PictureCache, crop_batches, to_float
 from odpiece.models.training.loop import LOG_SECONDS, SAVE_SECONDS, follow, load_averaged, save
@@ -29,6 +29,7 @@ from odpiece.models.training.optimizers import Optimizers, rate_factor
 FIDELITY = 0.3  # of the logarithm of the squared error: a decibel weighs as much as 0.07 of ST-LPIPS
 SMALLEST_ERROR = 1e-4  # added to the mean squared error, of pixels in [-1, 1]
 REPETITION = 16.0  # of the squared error that repeats, as a part of all of it
+SEAMS = 0.3  # of what the steps at the borders of patches are larger than elsewhere, as a logarithm
 PERIODS, REPEATS = (8, 16), 4  # pixels of a block, and blocks along the side of a region in which it may repeat
 WINDOW = 144  # pixels along the side of a window, after scaling
 LARGEST_SCALE = 1.6  # of a window, and the smallest is its inverse
@@ -63,7 +64,7 @@ class LookRun:
         self.step = 0
 
     def update(self, pixels, progress):
-        """One step on float pixels (B, 3, H, W); gives ST-LPIPS, PSNR in dB, share of the error that repeats."""
+        """One step on float pixels (B, 3, H, W); gives ST-LPIPS, PSNR in dB, what repeats, seams."""
         features, octaves = self._features(pixels)
         with torch.autocast("cpu", torch.bfloat16):
             decoded = self.look(features, octaves, self._grain(pixels)).float()
@@ -71,13 +72,14 @@ class LookRun:
         repeated = sum((pattern / (error.detach() + SMALLEST_ERROR)).mean() for error, pattern in parts)
         fidelity = torch.log(parts[0][0] + SMALLEST_ERROR).mean()
         distance = self._distance(pixels, decoded)
-        loss = distance + FIDELITY * (fidelity + REPETITION * repeated)
+        seams = visible_seams(decoded)
+        loss = distance + FIDELITY * (fidelity + REPETITION * repeated) + SEAMS * seams
         loss.backward()
         self.optimizers.step(FINE_TUNING * rate_factor(self.step, progress))
         self.step += 1
         follow(self.average, self.look, self.step)
         error = (decoded.detach() - pixels).square().mean((1, 2, 3))
-        return distance.item(), 10 * torch.log10(4 / error).mean().item(), repeated.item()
+        return distance.item(), 10 * torch.log10(4 / error).mean().item(), repeated.item(), seams.item()
 
     @torch.no_grad()
     def _features(self, pixels):
@@ -133,6 +135,22 @@ def repetition(residual, period):
     return blocks.square().mean((1, 3, 4, 6, 7)), pattern.square().mean((1, 3, 5))
 
 
+def visible_seams(decoded):
+    """How much larger steps between pixels are at the borders of patches than within, 0 if they are not; a scalar.
+
+    The logarithm of the ratio of mean squared steps, of regions of 4 x 4 patches of float `decoded` (B, 3, H, W).
+    """
+    total = 0.0
+    for x in (decoded, decoded.transpose(2, 3)):
+        steps = F.pad((x[..., 1:] - x[..., :-1]).square().mean(1), (1, 0))
+        batch, height, width = steps.shape
+        side = PATCH * REPEATS
+        means = steps.reshape(batch, height // side, side, width // side, REPEATS, PATCH).mean((2, 4))
+        ratio = (means[..., 0] + SMALLEST_ERROR) / (means[..., 1:].mean(-1) + SMALLEST_ERROR)
+        total = total + F.relu(torch.log(ratio)).mean() / 2
+    return total
+
+
 def train_look(options):
     """Train as `options` say; writes the checkpoint with the natural look to `options.out`, and a log beside it."""
     torch.set_flush_denormal(True)
@@ -147,7 +165,7 @@ def train_look(options):
             losses.append(run.update(to_float(next(batches)), seconds / budget))
             bar.update(round(seconds) - bar.n)
             if seconds - logged >= LOG_SECONDS:
-                means = dict(zip(("st_lpips", "psnr", "repeated"), np.mean(losses, axis=0).tolist()))
+                means = dict(zip(("st_lpips", "psnr", "repeated", "seams"), np.mean(losses, axis=0).tolist()))
                 log.write(json.dumps({"step": run.step, "minutes": round(seconds / 60, 2)} | means) + "\n")
                 log.flush()
                 losses, logged = [], seconds

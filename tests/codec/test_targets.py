@@ -1,13 +1,31 @@
-"""Targets: never above a size and close to it, never below a PSNR and no better than needed."""
+"""Targets: never above a size and close to it, never below a PSNR and no better than needed, in few trials."""
+
+import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from odpiece.codec import decode, encode
-from odpiece.codec.picture import read
+from odpiece.codec import decode, encode, targets
+from odpiece.codec.picture import Analyzed, read
 from odpiece.codec.targets import encode_to_psnr, encode_to_size, psnr
 from odpiece.formats.container import CoderId
 from odpiece.formats.errors import OptionError
+
+MOST_TRIALS = targets.TRIALS + 1  # and one at the end of the range where none fits
+
+
+@pytest.fixture
+def trials(monkeypatch):
+    """The list of (q, slope) of all calls of Analyzed.encode."""
+    made, encode_once = [], Analyzed.encode
+
+    def counted(self, q, *, slope=1.0, **options):
+        made.append((q, slope))
+        return encode_once(self, q, slope=slope, **options)
+
+    monkeypatch.setattr(Analyzed, "encode", counted)
+    return made
 
 
 def test_psnr_is_that_of_the_definition():
@@ -16,39 +34,143 @@ def test_psnr_is_that_of_the_definition():
     assert psnr(a, a) == float("inf")
 
 
-@pytest.mark.parametrize("size", [60, 150, 500, 1500])
-def test_the_file_is_never_above_the_size_and_close_to_it(example, size):
-    data = encode_to_size(example, size)
-    assert 0.95 * size <= len(data) <= size
-    assert len(encode(example, read(data).header.q + 1)) > size
+@pytest.mark.parametrize("size", [60, 80, 100, 150, 300, 500, 1000, 1500])
+def test_the_file_is_never_above_the_size_and_close_to_it(example, size, trials):
+    data = encode_to_size(example, size, effort=0)
+    assert size - max(2, 0.03 * size) <= len(data) <= size
+    assert len(trials) <= MOST_TRIALS
+    assert all(1 <= q <= 1024 and slope > 0.999 for q, slope in trials)
+    assert decode(data).shape == example.shape
 
 
-def test_a_huge_size_gives_the_best_quality(photo):
+def test_most_sizes_take_few_trials(example, trials):
+    for size in (120, 220, 400, 900, 1400):
+        encode_to_size(example, size, effort=0)
+    assert len(trials) <= 5 * 6
+
+
+def test_effort_makes_a_better_file_of_the_same_size(example):
+    files = [encode_to_size(example, 400, effort=effort) for effort in (0, 4)]
+    assert all(388 <= len(data) <= 400 for data in files)
+    plain, better = (psnr(example, decode(data)) for data in files)
+    assert better > plain
+
+
+def test_the_default_effort_is_that_of_encode(photo):
     assert encode_to_size(photo[:64, :64], 10**6) == encode(photo[:64, :64], 1024)
 
 
+@pytest.mark.parametrize("size", [3000, 5000, 10**6])
+def test_a_huge_size_gives_the_best_quality_at_once(example, size, trials):
+    data = encode_to_size(example[:128, :128], size, effort=0)
+    assert 1 <= len(trials) <= 3
+    assert data == encode(example[:128, :128], 1024, effort=0)
+
+
 def test_a_size_below_the_smallest_file_is_an_error(photo):
-    smallest = len(encode(photo, 1))
-    assert encode_to_size(photo, smallest) == encode(photo, 1)
-    with pytest.raises(OptionError, match=str(smallest)):
-        encode_to_size(photo, smallest - 1)
+    with pytest.raises(OptionError, match="smallest file") as caught:
+        encode_to_size(photo, 5, effort=0)
+    smallest = int(re.search(r"has (\d+) bytes", str(caught.value))[1])
+    assert len(encode_to_size(photo, smallest, effort=0)) == smallest
+    with pytest.raises(OptionError, match=f" {smallest} "):
+        encode_to_size(photo, smallest - 1, effort=0)
 
 
-@pytest.mark.parametrize("decibels", [18.0, 22.5, 25.0])
-def test_the_psnr_is_reached_by_the_first_quality_that_does(example, decibels):
-    data = encode_to_psnr(example, decibels)
-    assert psnr(example, decode(data)) >= decibels
-    q = read(data).header.q
-    assert q == 1 or psnr(example, decode(encode(example, q - 1))) < decibels
+@pytest.mark.parametrize("decibels", [18.0, 20.0, 22.5, 25.0, 27.0])
+def test_the_psnr_is_reached_and_hardly_passed(example, decibels, trials):
+    data = encode_to_psnr(example, decibels, effort=0)
+    assert decibels <= psnr(example, decode(data)) <= decibels + 0.1
+    assert len(trials) <= MOST_TRIALS
+
+
+def test_a_psnr_below_all_gives_the_smallest_file(photo, trials):
+    data = encode_to_psnr(photo, 3.0, effort=0)
+    assert len(trials) <= 3
+    with pytest.raises(OptionError, match=f" {len(data)} bytes"):
+        encode_to_size(photo, 5, effort=0)
 
 
 def test_a_psnr_out_of_reach_is_an_error(example):
-    with pytest.raises(OptionError, match="dB at most"):
-        encode_to_psnr(example, 90.0)
+    pixels = example[:64, :64]
+    best = psnr(pixels, decode(encode(pixels, 1024, effort=0)))
+    with pytest.raises(OptionError, match=f" {best:.4g} "):
+        encode_to_psnr(pixels, 90.0, effort=0)
 
 
 def test_options_are_those_of_encode(photo):
-    data = encode_to_size(photo, 400, coder=CoderId.STATIC)
+    data = encode_to_size(photo, 400, coder=CoderId.STATIC, effort=0)
     assert read(data).header.coder == CoderId.STATIC
     with pytest.raises(OptionError):
         encode_to_size(photo, 400, coder=7)
+    with pytest.raises(OptionError):
+        encode_to_psnr(photo, 20.0, effort=10)
+
+
+@dataclass(frozen=True)
+class Law:
+    """How the files of a made-up picture grow: bytes at q = 1, with q, jumps from q to q, bytes of the header."""
+
+    first: float
+    growth: float
+    jumps: float = 0.0
+    header: int = 14
+
+    def size(self, q, slope):
+        """Between two q the size goes on as along log(q), as a bit's price rises."""
+        position = np.log(q) - np.log(slope) / targets.STEEPNESS
+        jump = self.jumps * np.sin(37.0 * q)
+        return self.header + round(self.first * np.exp(self.growth * position + jump))
+
+
+LAWS = {
+    "typical": Law(16, 0.62),
+    "a sky": Law(0.5, 0.3),
+    "a wood": Law(200, 0.9),
+    "noise": Law(900, 1.3),
+    "in jumps": Law(30, 0.6, jumps=0.02),
+    "in wild jumps": Law(30, 0.6, jumps=0.3),
+    "always the same": Law(0, 0.0, header=21),
+}
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    """A function: makes all pictures obey a Law, and gives the list of the sizes of all their files."""
+
+    def obey(law):
+        sizes = []
+
+        class Picture:
+            pixels = np.zeros((256, 256, 3), dtype=np.uint8)
+
+            def __init__(self, pixels):
+                pass
+
+            def encode(self, q, *, effort, slope):
+                sizes.append(law.size(q, slope))
+                return bytes(sizes[-1])
+
+        monkeypatch.setattr(targets, "Analyzed", Picture)
+        return sizes
+
+    return obey
+
+
+@pytest.mark.parametrize("size", [25, 40, 60, 300, 1000, 20_000, 10**6])
+@pytest.mark.parametrize("name", LAWS)
+def test_all_laws_of_growth(name, size, made_up):
+    """The oracle knows the smallest and the largest file."""
+    law = LAWS[name]
+    smallest, largest = law.size(1, 4.0), law.size(1024, 1.0)
+    sizes = made_up(law)
+    try:
+        data = encode_to_size(None, size)
+    except OptionError as error:
+        assert size < smallest and f" {smallest} bytes" in str(error)
+        return
+    assert len(data) <= size and len(sizes) <= MOST_TRIALS
+    assert len(data) == max(n for n in sizes if n <= size)
+    if not law.jumps:
+        assert len(data) >= min(size - max(2, 0.03 * size), largest)
+    if size > 2 * largest and not law.jumps:
+        assert len(data) == largest

@@ -10,13 +10,14 @@ from safetensors import safe_open
 
 from odpiece.codec.coders import SYMBOLS
 from odpiece.formats.errors import OptionError, UnknownModelError
-from odpiece.models.interface import STEP_AT_OCTAVE
+from odpiece.models.interface import LOOKS, STEP_AT_OCTAVE
 from odpiece.models.library import find_model, load_model, open_model
 from odpiece.models.prior import MEAN_STEPS, SCALES
 
 WEIGHTS = resources.files("odpiece.models") / "weights"
 INDEX = json.loads((WEIGHTS / "index.json").read_text())
 NAMES = list(INDEX["models"])
+GRAPHS = ("analysis", "gradient", "faithful", "natural")
 
 
 def tensors(name):
@@ -33,22 +34,22 @@ def test_index_names_the_file_by_its_sha256(name):
 
 
 def test_nothing_else_ships():
-    parts = [f"{name}.{part}" for name in NAMES for part in ("safetensors", "analysis.onnx", "synthesis.onnx")]
+    parts = [f"{name}.{part}" for name in NAMES for part in ("safetensors", *(f"{graph}.onnx" for graph in GRAPHS))]
     assert sorted(f.name for f in WEIGHTS.iterdir()) == sorted(["index.json", *parts])
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("part", ["analysis", "synthesis"])
+@pytest.mark.parametrize("part", GRAPHS)
 def test_graphs_hold_no_weights(name, part):
     assert (WEIGHTS / f"{name}.{part}.onnx").stat().st_size < 100_000
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_networks_are_finite_float16(name):
-    kinds = {"analysis": [], "synthesis": [], "static": [], "prior": [], "scales": []}
+    kinds = {"analysis": [], "synthesis": [], "looks": [], "static": [], "prior": [], "scales": []}
     for key, tensor in tensors(name).items():
         kinds[key.split(".")[0]].append(tensor)
-    networks = kinds["analysis"] + kinds["synthesis"]
+    networks = kinds["analysis"] + kinds["synthesis"] + kinds["looks"]
     assert all(kinds.values()), {kind: len(found) for kind, found in kinds.items()}
     assert {t.dtype for t in networks} == {np.dtype(np.float16)}
     assert all(np.isfinite(t).all() for t in networks)
@@ -77,8 +78,10 @@ def test_tables_have_the_coder_s_sum(name, table, shape):
 def test_architecture_is_in_the_metadata(name):
     with safe_open(WEIGHTS / INDEX["models"][name]["file"], framework="numpy") as f:
         architecture = json.loads(f.metadata()["architecture"])
-    shape = tensors(name)["analysis.patch.weight"].shape
-    assert shape == (architecture["fine"], 3, 8, 8)
+    found = tensors(name)
+    assert found["analysis.patch.weight"].shape == (architecture["fine"], 3, 8, 8)
+    assert {key.split(".")[1] for key in found if key.startswith("looks.")} == set(architecture["looks"]) == set(LOOKS)
+    assert [key for key in found if "grain" in key and not key.startswith("looks.natural.")] == []
 
 
 def test_load_model_by_name_and_by_default():

@@ -19,10 +19,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = Architecture(
     fine=48,
     fine_hidden=16,
-    synthesis_fine_blocks=1,
+    look_fine_blocks=1,
     middle_hidden=16,
     analysis_middle_blocks=1,
     synthesis_middle_blocks=1,
+    look_middle_blocks=1,
     coarse_hidden=16,
     synthesis_coarse_blocks=1,
 )

@@ -1,4 +1,9 @@
-"""The tokenizer's networks: orthonormal at the start, folding, and the ONNX graphs against torch."""
+"""The tokenizer's networks: orthonormal at the start, folding, looks, and the ONNX graphs against torch."""
+
+import copy
+import functools
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,9 +11,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from odpiece.models.interface import BANDS, octave_weights  # noqa: E402
+from torch import nn  # noqa: E402
+
+from odpiece.models.interface import BANDS, LOOKS, grain, octave_weights  # noqa: E402
 from odpiece.models.library import open_model  # noqa: E402
-from odpiece.models.nets.transform import Architecture, Residual, Tokenizer  # noqa: E402
+from odpiece.models.nets.transform import Architecture, Linear, Look, Residual, Tokenizer  # noqa: E402
 from odpiece.models.training import pca  # noqa: E402
 from odpiece.models.training.export import folded_tensors, write_model  # noqa: E402
 
@@ -16,13 +23,15 @@ from odpiece.models.training.export import folded_tensors, write_model  # noqa: 
 SMALL = Architecture(
     fine=48,
     fine_hidden=16,
-    synthesis_fine_blocks=1,
+    look_fine_blocks=1,
     middle_hidden=24,
     analysis_middle_blocks=1,
     synthesis_middle_blocks=1,
+    look_middle_blocks=1,
     coarse_hidden=16,
     synthesis_coarse_blocks=2,
 )
+BOTH_LOOKS = replace(SMALL, looks=LOOKS)
 
 
 def to_float(pixels):
@@ -39,9 +48,9 @@ def untrained(photo):
 
 
 def randomised(seed):
-    """A tokenizer all of whose residual branches and conditions do something, with channel scales."""
+    """A tokenizer all of whose looks, residual branches, conditions and grain do something, with channel scales."""
     torch.manual_seed(seed)
-    tokenizer = Tokenizer(SMALL)
+    tokenizer = Tokenizer(BOTH_LOOKS)
     with torch.no_grad():
         for module in tokenizer.modules():
             if isinstance(module, Residual):
@@ -50,6 +59,9 @@ def randomised(seed):
                 module.scale.uniform_(0.3, 3.0)
                 if module.condition is not None:
                     module.condition.normal_(0, 1)
+            elif isinstance(module, Look) and module.grain16 is not None:
+                module.grain16.weight.normal_(0, 0.5)
+                module.grain8.weight.normal_(0, 0.5)
     return tokenizer.eval()
 
 
@@ -58,8 +70,8 @@ def exported(tmp_path_factory):
     """(the Transform of a written model, the torch tokenizer with the same float16 weights)."""
     folder = tmp_path_factory.mktemp("model")
     tensors = folded_tensors(randomised(1))
-    write_model(folder, "toy", SMALL, tensors)
-    reference = Tokenizer(SMALL)
+    write_model(folder, "toy", BOTH_LOOKS, tensors)
+    reference = Tokenizer(BOTH_LOOKS)
     state = {name: torch.tensor(t).float() for name, t in tensors.items()}
     missing, unexpected = reference.load_state_dict(state, strict=False)
     assert not unexpected and all(name.endswith(".scale") for name in missing)
@@ -79,6 +91,21 @@ def as_octaves(q):
     return torch.tensor(octave_weights(q))[None]
 
 
+def noise(rows, columns):
+    """The grain of rows x columns pieces, a pair for a Look."""
+    return [torch.tensor(grain(side * rows, side * columns))[None] for side in (4, 8)]
+
+
+@pytest.mark.parametrize("arch", [Architecture(), SMALL, BOTH_LOOKS])
+def test_architecture_returns_from_json(arch):
+    assert Architecture.from_dict(json.loads(json.dumps(arch.to_dict()))) == arch
+
+
+def test_an_architecture_of_too_few_channels():
+    with pytest.raises(ValueError, match="at least 48"):
+        Architecture(fine=47)
+
+
 @pytest.mark.parametrize("layer", ["patch", "merge16", "merge32", "merge64"])
 def test_rows_of_the_linear_layers_are_orthonormal(layer, untrained):
     rows = getattr(untrained[0].analysis, layer).weight.detach().flatten(1)
@@ -89,7 +116,7 @@ def test_rows_of_the_linear_layers_are_orthonormal(layer, untrained):
 def test_untrained_analysis_inverts_synthesis_and_keeps_the_energy(untrained):
     tokenizer, _ = untrained
     latents = as_batch(random_latents(2, 3))
-    pixels = tokenizer.synthesis(latents, as_octaves(100))
+    pixels = tokenizer.decode(latents, as_octaves(100))
     for got, expected in zip(tokenizer.analysis(pixels), latents, strict=True):
         assert (got - expected).abs().max() < 1e-3
     energy = sum(z.square().sum() for z in latents)
@@ -103,7 +130,7 @@ def test_untrained_codec_reproduces_a_smooth_picture(photo, untrained):
     smooth = np.stack([x, y, 255 - x / 2 - y / 2], axis=-1).clip(0, 255).astype(np.uint8)
     for picture, most in ((smooth, 0.06), (photo[:64, :128], 0.06)):  # the sky of the photo
         pixels = to_float(picture)
-        error = tokenizer.synthesis(tokenizer.analysis(pixels), as_octaves(1024)) - pixels
+        error = tokenizer.decode(tokenizer.analysis(pixels), as_octaves(1024)) - pixels
         assert error.square().mean().sqrt() < most
 
 
@@ -169,28 +196,117 @@ def test_onnx_analysis_agrees_with_torch(photo, exported):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("q", [1, 2, 77, 1000, 1024])
-def test_onnx_synthesis_agrees_with_torch(q, exported):
+def test_onnx_synthesis_agrees_with_torch(look, q, exported):
     transform, reference = exported
     latents = random_latents(2, 1, seed=q)
-    expected = reference.synthesis(as_batch(latents), as_octaves(q))[0].permute(1, 2, 0)
-    expected = ((expected + 1) * 127.5).round().clamp(0, 255).numpy()
-    got = transform.synthesize(latents, q)
+    expected = reference.looks[look](reference.synthesis(as_batch(latents), as_octaves(q)), as_octaves(q), noise(2, 1))
+    expected = ((expected[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).numpy()
+    got = transform.synthesize(latents, q, look)
     assert got.dtype == np.uint8 and got.shape == (128, 64, 3)
     assert np.abs(got - expected).max() <= 1
     assert (got == expected).mean() > 0.99
 
 
+@torch.no_grad()
+def test_a_fresh_natural_look_of_the_faithful_weights_is_the_faithful_look():
+    """Its grain weighs nothing before it is trained."""
+    faithful = randomised(4).looks["faithful"]
+    natural = Look(SMALL, grain=True)
+    missing, unexpected = natural.load_state_dict(faithful.state_dict(), strict=False)
+    assert (set(missing), unexpected) == ({"grain16.weight", "grain8.weight"}, [])
+    x = torch.randn(1, 192, 4, 8)
+    assert torch.equal(natural(x, as_octaves(9), noise(1, 2)), faithful(x, as_octaves(9)))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [0, 1])
+def test_grain_changes_the_natural_look_where_it_lies(size):
+    natural, x, grains = randomised(4).looks["natural"], torch.randn(1, 192, 16, 16), noise(4, 4)
+    before = natural(x, as_octaves(9), grains)
+    grains[size][0, 1, 3, 2] += 1
+    side = (16, 8)[size]
+    moved = (natural(x, as_octaves(9), grains) - before)[0].abs().amax(0) > 1e-6
+    assert moved[3 * side : 4 * side, 2 * side : 3 * side].all() and not moved[-64:, -64:].any()
+
+
+@torch.no_grad()
+def test_decode_is_the_faithful_look_of_the_synthesis(exported):
+    reference, latents = exported[1], as_batch(random_latents(1, 2, seed=8))
+    middle = reference.synthesis(latents, as_octaves(50))
+    assert middle.shape == (1, SMALL.middle, 4, 8)
+    faithful = reference.looks["faithful"](middle, as_octaves(50))
+    assert faithful.shape == (1, 3, 64, 128)
+    assert torch.equal(reference.decode(latents, as_octaves(50)), faithful)
+    assert not torch.allclose(reference.looks["natural"](middle, as_octaves(50), noise(1, 2)), faithful, atol=0.01)
+
+
+def test_a_model_of_one_look_has_one_graph(tmp_path, untrained):
+    tensors = folded_tensors(untrained[0])
+    write_model(tmp_path, "toy", SMALL, tensors)
+    graphs = {path.name for path in tmp_path.glob("*.onnx")}
+    assert graphs == {f"toy.{part}.onnx" for part in ("analysis", "gradient", "faithful")}
+
+
+def error_by_autograd(reference, latents, q, pixels, importance):
+    """The weighted squared errors, summed over pieces, and the gradients of all, by torch in double precision."""
+    reference = copy.deepcopy(reference).double()
+    bands = [z.double().requires_grad_() for z in as_batch(latents)]
+    wanted = torch.tensor(pixels).permute(2, 0, 1)[None].double() / 127.5 - 1
+    octaves = as_octaves(q)
+    for module in reference.modules():
+        if isinstance(module, Linear):  # which works in single precision
+            module.forward = functools.partial(nn.Conv2d.forward, module)
+    difference = reference.decode(bands, octaves.double()) - wanted
+    error = (torch.tensor(importance).double() * difference.square()).sum((0, 1))
+    gradients = [g[0].numpy() for g in torch.autograd.grad(error.sum(), bands)]
+    return error.unfold(0, 64, 64).unfold(1, 64, 64).sum((2, 3)).detach().numpy(), gradients
+
+
+@pytest.mark.parametrize("q", [1, 90, 1024])
+@pytest.mark.parametrize("rows, columns", [(1, 1), (2, 3)])
+def test_onnx_gradients_are_those_of_autograd(q, rows, columns, exported):
+    transform, reference = exported
+    rng = np.random.default_rng(q)
+    latents = random_latents(rows, columns, seed=q)
+    pixels = rng.integers(0, 256, (64 * rows, 64 * columns, 3), dtype=np.uint8)
+    importance = rng.uniform(0, 2, pixels.shape[:2]).astype(np.float32)
+    error, gradients = transform.error(latents, q, pixels, importance)
+    expected_error, expected = error_by_autograd(reference, latents, q, pixels, importance)
+    assert error.dtype == np.float32
+    np.testing.assert_allclose(error, expected_error, rtol=1e-4)
+    for z, got, wanted in zip(latents, gradients, expected, strict=True):
+        assert got.dtype == np.float32 and got.shape == z.shape
+        assert np.abs(got - wanted).max() < 1e-3 * np.abs(wanted).max()
+    alone, none = transform.error(latents, q, pixels, importance, gradients=False)
+    assert np.array_equal(alone, error) and none == ()
+
+
+def test_unimportant_pixels_do_not_matter(exported):
+    transform, _ = exported
+    latents, rng = random_latents(1, 2, seed=3), np.random.default_rng(0)
+    pixels, importance = rng.integers(0, 256, (64, 128, 3), dtype=np.uint8), np.zeros((64, 128), dtype=np.float32)
+    importance[5:40, 20:50] = 1  # all in the first of two pieces
+    error, gradients = transform.error(latents, 64, pixels, importance)
+    pixels[importance == 0] ^= 0xFF
+    again, same = transform.error(latents, 64, pixels, importance)
+    assert error[0, 0] > 0 == error[0, 1] and np.array_equal(error, again)
+    assert gradients[2].any() and all(np.array_equal(a, b) for a, b in zip(gradients, same, strict=True))
+    nothing, none = transform.error(latents, 64, pixels, np.zeros_like(importance))
+    assert not nothing.any() and not any(g.any() for g in none)
+
+
 def test_onnx_synthesis_clips_to_grey_levels(exported):
     latents = tuple(100 * z for z in random_latents(1, 1))
-    got = exported[0].synthesize(latents, 64)
+    got = exported[0].synthesize(latents, 64, "faithful")
     assert {0, 255} <= set(got.ravel().tolist())
     assert (got > 250).mean() + (got < 5).mean() > 0.5
 
 
 def test_condition_depends_on_q(exported):
     latents = random_latents(1, 1, seed=5)
-    pictures = [exported[0].synthesize(latents, q).tobytes() for q in (1, 2, 3, 64, 1023, 1024)]
+    pictures = [exported[0].synthesize(latents, q, "faithful").tobytes() for q in (1, 2, 3, 64, 1023, 1024)]
     assert len(set(pictures)) == len(pictures)
 
 

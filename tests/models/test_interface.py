@@ -1,0 +1,81 @@
+"""The grain that every machine must make alike, and that nobody should see as a pattern."""
+
+import numpy as np
+import pytest
+
+from odpiece.models.interface import GRAIN, grain
+
+UNIT = 1 << 23  # grain counts in parts of this
+SIDE = 256
+
+
+@pytest.fixture(scope="module")
+def noise():
+    """float64 (GRAIN, 256, 256)."""
+    return grain(SIDE, SIDE).astype(np.float64)
+
+
+def correlation(a, b):
+    return np.corrcoef(a.ravel(), b.ravel())[0, 1]
+
+
+def hashed(channel, row, column):
+    """Oracle: the hash in Python's integers, of 24 bits."""
+    x = (channel * 0x9E3779B1 ^ row * 0x85EBCA77 ^ column * 0xC2B2AE3D) % (1 << 32)
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x = (x ^ x >> shift) * factor % (1 << 32)
+    return (x ^ x >> 16) >> 8
+
+
+def test_known_values():
+    """Files decode to other pixels if these change."""
+    got = grain(2, 3)
+    assert got.dtype == np.float32 and got.shape == (GRAIN, 2, 3)
+    assert (got.astype(np.float64) * UNIT + UNIT).astype(int)[[0, 3]].tolist() == [
+        [[0, 11169684, 7755139], [12886244, 2883456, 15073887]],
+        [[2316542, 15935465, 5677524], [10875821, 12472837, 7123111]],
+    ]
+
+
+def test_every_place_is_the_hash_of_its_indices():
+    got = grain(9, 700)
+    for channel, row, column in ((0, 0, 1), (1, 8, 699), (2, 5, 256), (3, 7, 31), (3, 0, 0), (0, 8, 0)):
+        assert got[channel, row, column] == np.float32(hashed(channel, row, column) / UNIT - 1)
+
+
+@pytest.mark.parametrize("rows, columns", [(1, 1), (1, 256), (17, 40), (256, 3)])
+def test_a_smaller_grid_is_the_corner_of_a_larger_one(rows, columns, noise):
+    np.testing.assert_array_equal(grain(rows, columns), noise[:, :rows, :columns])
+
+
+def test_values_are_uniform(noise):
+    """All bounds are five standard errors."""
+    count = SIDE**2
+    assert noise.min() >= -1 and noise.max() < 1
+    for channel in noise:
+        assert abs(channel.mean()) < 5 / np.sqrt(3 * count)
+        assert channel.std() == pytest.approx(1 / np.sqrt(3), abs=5 / np.sqrt(15 * count))
+        counts, _ = np.histogram(channel, bins=16, range=(-1, 1))
+        assert np.abs(counts - count / 16).max() < 5 * np.sqrt(count / 16)
+
+
+@pytest.mark.parametrize("down, right", [(0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (0, 8), (8, 0), (16, 1)])
+def test_neighbours_are_not_alike(down, right, noise):
+    here, there = noise[:, down:, right:], noise[:, : SIDE - down, : SIDE - right]
+    for a in range(GRAIN):
+        for b in range(GRAIN):
+            assert abs(correlation(here[a], there[b])) < 5.5 / SIDE
+            assert abs(correlation(np.abs(here[a]), np.abs(there[b]))) < 5.5 / SIDE
+
+
+def test_channels_are_not_alike(noise):
+    for a in range(GRAIN):
+        for b in range(a):
+            assert abs(correlation(noise[a], noise[b])) < 5 / SIDE
+
+
+def test_no_wave_stands_out(noise):
+    """Of white noise the power of a wave is exponential: among so many the largest is about ln of their number."""
+    for channel in noise:
+        power = np.abs(np.fft.rfft2(channel - channel.mean())) ** 2
+        assert power.max() / power.mean() < np.log(power.size) + 7
