@@ -6,6 +6,7 @@ from PIL import Image
 
 from odpiece.cli.main import main
 from odpiece.codec import decode, encode
+from odpiece.codec.picture import read
 from odpiece.codec.targets import encode_to_psnr, encode_to_size
 
 
@@ -94,3 +95,26 @@ def test_a_look_that_does_not_exist(folder, capsys):
     assert usage_error("decode", "photo.odp", "--look", "pretty", "-o", "out.png")
     message = capsys.readouterr().err
     assert "faithful" in message and "natural" in message and not (folder / "out.png").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--ssim", "0.5"], ["--lpips", "0.5"]])
+def test_targets_by_other_metrics(arguments, tmp_path, monkeypatch, example):
+    pytest.importorskip("pytorch_msssim")
+    pytest.importorskip("stlpips_pytorch")
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(example).save("photo.png")
+    main(["encode", "photo.png", *arguments, "-e", "0", "--quiet"])
+    assert 20 < len((tmp_path / "photo.odp").read_bytes()) < 500
+
+
+def test_one_target_at_a_time(folder):
+    assert usage_error("encode", "photo.png", "--ssim", "0.5", "--psnr", "20")
+
+
+def test_fixed_keeps_every_token(folder, detail):
+    lengths = {}
+    for name, options in (("fixed", ["--fixed"]), ("free", [])):
+        main(["encode", "photo.png", "--coder", "static", "-q", "300", *options, "-o", f"{name}.odp", "--quiet"])
+        lengths[name] = read((folder / f"{name}.odp").read_bytes()).tokens.lengths
+    assert (lengths["fixed"] == 300).all()
+    assert (lengths["free"] <= 300).all() and lengths["free"].min() < 300
