@@ -1,7 +1,7 @@
 """Encoding pictures with codecs and scoring what comes back; results are kept on disk, so a second run only adds.
 
-Sizes, times and PSNR are measured at every quality and scale of a codec; other metrics, which cost seconds,
-only where a size near one of the BUDGETS is reached by a scale that PSNR favours, or one beside it.
+Sizes, times and PSNR are measured at every quality and scale of a codec; other metrics, which cost seconds, only
+at those files near one of the BUDGETS that are best by PSNR, and at scales beside theirs.
 """
 
 import contextlib
@@ -139,19 +139,30 @@ def _encode_one(original, codec, quality, scale):
 
 
 def worth_scoring(trials, budgets, metric):
-    """The trials to score by `metric`: at each budget (bytes) those nearest to it, of the scale that is best there by
-    PSNR and of scales beside it.
+    """The trials to score by `metric`: at each budget (bytes) the nearest of those that no smaller one beats in PSNR,
+    and of the scales beside its own those nearest to it in bytes.
     """
     scales, worth, metric = sorted({trial.scale for trial in trials}), [], find_metric(metric)
-    for budget in budgets:
-        nearest = [_nearest([t for t in trials if t.scale == scale], budget) for scale in scales]
-        reached = [i for i, trial in enumerate(nearest) if trial]
-        if reached:
-            best = max(reached, key=lambda i: nearest[i].scores["psnr"])
-            worth += filter(None, nearest[max(0, best - metric.finer) : best + metric.coarser + 1])
+    best = _best(trials)
+    for anchor in filter(None, (_nearest(best, budget) for budget in budgets)):
+        at = scales.index(anchor.scale)
+        beside = (
+            scale for scale in scales[max(0, at - metric.finer) : at + metric.coarser + 1] if scale != anchor.scale
+        )
+        near = (_nearest([t for t in trials if t.scale == scale], anchor.size) for scale in beside)
+        worth += [anchor, *filter(None, near)]
     return worth
 
 
+def _best(trials):
+    """The trials of the envelope of bytes and PSNR."""
+    best = []
+    for trial in sorted(trials, key=lambda t: (t.size, -t.scores["psnr"])):
+        if not best or trial.scores["psnr"] > best[-1].scores["psnr"]:
+            best.append(trial)
+    return best
+
+
 def _nearest(trials, size):
-    found = min(trials, key=lambda t: abs(math.log(t.size / size)))
-    return found if abs(math.log(found.size / size)) < math.log(NEAR) else None
+    found = min(trials, key=lambda t: abs(math.log(t.size / size)), default=None)
+    return found if found and abs(math.log(found.size / size)) < math.log(NEAR) else None

@@ -89,12 +89,17 @@ def test_scales_at_which_a_file_cannot_hold_the_picture_are_left_out(webp):
     assert {t.scale for t in measure(wide, replace(webp, scales=(1, 2, 3)), ("psnr",))} == {3}
 
 
-def test_worth_scoring_is_the_best_scale_and_those_beside_it():
+def test_worth_scoring_is_the_best_by_psnr_near_a_size_and_what_is_beside_it():
     trials = [trial(100, 20 - abs(scale - 3), scale) for scale in (1, 2, 3, 4, 6)]
-    trials += [trial(900, 30, 1), trial(100, 25, 8), trial(160, 25, 3)]
-    scales = {m: sorted(t.scale for t in worth_scoring(trials[:5], [110], m)) for m in METRICS}
+    scales = {m: sorted(t.scale for t in worth_scoring(trials, [110], m)) for m in METRICS}
     assert scales == {"psnr": [1, 2, 3, 4, 6], "ms-ssim": [1, 2, 3, 4, 6], "ssimulacra2": [2, 3, 4], "st-lpips": [2, 3]}
-    assert worth_scoring(trials, [400], "psnr") == []
+    assert worth_scoring(trials, [200], "psnr") == []
+
+
+def test_a_file_that_a_smaller_one_beats_is_not_worth_scoring():
+    good, beaten, larger = trial(95, 25.0), trial(100, 20.0), trial(300, 30.0)
+    assert worth_scoring([good, beaten, larger], [100], "st-lpips") == [good]
+    assert worth_scoring([good, beaten, larger], [100, 290], "st-lpips") == [good, larger]
 
 
 def test_all_files_of_a_codec_of_one_scale_are_scored(photo):

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from odpiece.codec import decode
+from odpiece.codec import decode, encode
+from odpiece.codec.comparison import peers
 from odpiece.codec.comparison.peers import CODECS, ODPIECE, PEERS, find_peer
 from odpiece.codec.targets import psnr
 from odpiece.formats.errors import MissingExtraError, OptionError
+from odpiece.models.library import load_model
 
 MAGIC = {"jpeg": b"\xff\xd8\xff", "webp": b"RIFF", "avif": b"\0\0\0", "jxl": b"\xff\x0a"}
 LADDERS = ["jpeg", "webp", "avif", "jxl"]
@@ -83,6 +85,14 @@ def test_blurhashes_are_22_to_88_bytes(photo):
 def test_odpiece_is_what_the_codec_makes(photo):
     data = ODPIECE.encode(photo, 4)
     assert np.array_equal(ODPIECE.decode(data, photo.shape), decode(data))
+
+
+def test_the_version_of_odpiece_follows_model_and_code(monkeypatch):
+    version = peers._version_of_odpiece.__wrapped__
+    first = version()
+    assert first == version() and first.startswith(load_model().sha256)
+    monkeypatch.setattr(peers, "encode", lambda pixels, q: encode(pixels, q + 1))
+    assert version() != first
 
 
 def test_an_unknown_codec_is_named():
