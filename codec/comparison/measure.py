@@ -17,7 +17,7 @@ from odpiece.codec.comparison.metrics import find_metric
 from odpiece.formats.files import make_folder, write_bytes
 
 BPP_RANGE = (0.003, 0.2)  # bits a pixel, of the whole file
-BUDGETS = 5  # sizes in that range, evenly spaced by ratio
+BUDGETS = 8  # sizes in that range, evenly spaced by ratio
 NEAR = 1.5  # how much larger or smaller than a budget a file may be to stand for it
 BEYOND = 1.3  # files above the range by more than this are not measured
 
