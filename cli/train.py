@@ -63,6 +63,24 @@ def prior(checkpoint, data, out, minutes, cache):
 
 
 @train.command()
+@click.option("--checkpoint", type=CHECKPOINT, required=True, help="Checkpoint of `train tokenizer` or `train look`.")
+@click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Checkpoint to write.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), required=True, help="Length of the run.")
+@click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+def look(checkpoint, data, out, minutes, cache):
+    """Train the natural look alone, all else frozen (needs odpiece[compare], too)."""
+    _require_torch()
+
+    from odpiece.models.training.look_loop import LookOptions, train_look
+
+    try:
+        train_look(LookOptions(checkpoint, data, out, minutes, cache))
+    except ImportError as error:
+        raise MissingExtraError(f"{error}: pip install 'odpiece[compare]'") from None
+
+
+@train.command()
 @click.argument("checkpoints", type=CHECKPOINT, nargs=-1, required=True)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Checkpoint to write.")
 def average(checkpoints, out):

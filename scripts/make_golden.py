@@ -1,5 +1,7 @@
 """Write tests/golden: small files of every kind, the SHA-256 of the tokens of each, and its picture, scaled down.
 
+Of one file also the natural look.
+
 For new weights before a release; once a release number is set, golden files are only added.
 """
 
@@ -55,12 +57,14 @@ def reduced(pixels):
 
 def main():
     folder = ROOT / "tests" / "golden"
-    folder.mkdir(exist_ok=True)
+    (folder / "natural").mkdir(parents=True, exist_ok=True)
     digests = {}
     for name, data in golden_files().items():
         write_bytes(folder / name, data, force=True)
         write_bytes((folder / name).with_suffix(".png"), write_image(reduced(decode(data))), force=True)
         digests[name] = read(data).tokens.sha256
+    natural = decode(read_bytes(folder / "photo-learned.odp"), look="natural")
+    write_bytes(folder / "natural" / "photo-learned.png", write_image(reduced(natural)), force=True)
     write_bytes(folder / "tokens.json", (json.dumps(digests, indent=2) + "\n").encode(), force=True)
 
 

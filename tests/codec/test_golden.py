@@ -40,14 +40,22 @@ def test_tokens_are_exact(name, contents):
     assert contents[name].tokens.sha256 == DIGESTS[name]
 
 
-@pytest.mark.parametrize("name", DIGESTS)
-def test_pixels_are_close(name, contents):
-    pixels = contents[name].picture(contents[name].tokens)
-    with Image.open((GOLDEN / name).with_suffix(".png")) as expected:
+def assert_close(pixels, path):
+    with Image.open(path) as expected:
         im = Image.fromarray(pixels)
         assert im.mode == expected.mode
         got = np.asarray(im.reduce(-(-im.width // expected.width)))
         assert np.abs(got.astype(int) - np.asarray(expected)).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_pixels_are_close(name, contents):
+    assert_close(contents[name].picture(contents[name].tokens), (GOLDEN / name).with_suffix(".png"))
+
+
+def test_pixels_of_the_natural_look_are_close(contents):
+    learned = contents["photo-learned.odp"]
+    assert_close(learned.picture(learned.tokens, "natural"), GOLDEN / "natural" / "photo-learned.png")
 
 
 def test_metadata_is_exact(contents):
