@@ -71,8 +71,8 @@ def test_every_piece_is_in_one_segment_of_allowed_size(q, width, height):
 def test_tokens_return(random_tokens):
     header = Header(1100, 1200, 300, CoderId.RAW, MODEL)
     tokens = random_tokens(header.rows, header.columns, 300)
-    stored, parts = encode_segments(lambda segment: segment.crop_tokens(tokens), RawCoder(), header)
-    assert len(stored) == 4 and join_tokens(parts, header).sha256 == tokens.sha256
+    stored, joined = encode_segments(lambda segment: segment.crop_tokens(tokens), RawCoder(), header)
+    assert len(stored) == 4 and joined.sha256 == tokens.sha256
     decoded = decode_segments(stored, RawCoder(), header)
     assert join_tokens([part.tokens for part in decoded], header).sha256 == tokens.sha256
 
