@@ -87,7 +87,7 @@ def compare(
         tables.append(_agreement_table(measured, classify))
     write_bytes(STANDARD, "\n\n".join("\n".join(report.aligned(cells)) for cells in tables).encode() + b"\n")
     if json_path:
-        description = f"{len(measured)} pictures, at the bytes of odpiece -q {','.join(map(str, ours.qualities))}"
+        description = f"pictures: {len(measured)}, at the bytes of odpiece -q {','.join(map(str, ours.qualities))}"
         write_bytes(json_path, report.bench(rows, metrics, description), force)
     if csv_path:
         write_bytes(csv_path, report.trial_csv(measured, metrics), force)
