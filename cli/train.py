@@ -57,9 +57,10 @@ def prior(checkpoint, data, out, minutes, cache):
     """
     _require_torch()
 
-    from odpiece.models.training.prior_loop import PriorOptions, train_prior
+    from odpiece.models.training.loop import TuningOptions
+    from odpiece.models.training.prior_loop import train_prior
 
-    train_prior(PriorOptions(checkpoint, data, out, minutes, cache))
+    train_prior(TuningOptions(checkpoint, data, out, minutes, cache))
 
 
 @train.command()
@@ -72,10 +73,11 @@ def look(checkpoint, data, out, minutes, cache):
     """Train the natural look alone, all else frozen (needs odpiece[compare], too)."""
     _require_torch()
 
-    from odpiece.models.training.look_loop import LookOptions, train_look
+    from odpiece.models.training.look_loop import train_look
+    from odpiece.models.training.loop import TuningOptions
 
     try:
-        train_look(LookOptions(checkpoint, data, out, minutes, cache))
+        train_look(TuningOptions(checkpoint, data, out, minutes, cache))
     except ImportError as error:
         raise MissingExtraError(f"{error}: pip install 'odpiece[compare]'") from None
 

@@ -20,7 +20,7 @@ LOWEST, HIGHEST = -log(2.0), log(TOKENS)  # positions; the lowest is q = 1 at a 
 TRIALS = 12
 PATIENCE = 5  # trials by false position, then every other one halves the interval
 
-# What is typical, of training pictures: bytes a pixel at q = 1, and how log(bytes) grows with the position.
+# What is typical of photographs: bytes a pixel at q = 1, and how log(bytes) grows with the position.
 FIRST_BYTES, BYTES_GROWTH = 2.4e-4, 0.62
 HEADER_BYTES = 14
 OVERSHOOT = 1.2  # of steps beyond all trials

@@ -10,8 +10,7 @@ paints where it knows nothing, to please the metric instead of the eye.
 import copy
 import json
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -34,19 +33,6 @@ PERIODS, REPEATS = (8, 16), 4  # pixels of a block, and blocks along the side of
 WINDOW = 144  # pixels along the side of a window, after scaling
 LARGEST_SCALE = 1.6  # of a window, and the smallest is its inverse
 FINE_TUNING = 0.7  # of the rates of joint training
-
-
-@dataclass(frozen=True)
-class LookOptions:
-    """Options of a run: the `checkpoint` of the tokenizer's training, the folder `data`, the file `out`."""
-
-    checkpoint: Path
-    data: Path
-    out: Path
-    minutes: float
-    cache: Path | None = None
-    batch: int = 8
-    seed: int = 0
 
 
 class LookRun:

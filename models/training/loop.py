@@ -54,6 +54,19 @@ class TrainOptions:
             raise ValueError("minutes must not be negative, batch must be positive")
 
 
+@dataclass(frozen=True)
+class TuningOptions:
+    """Options of a run that trains one part: the `checkpoint` to begin with, the folder `data`, the file `out`."""
+
+    checkpoint: Path
+    data: Path
+    out: Path
+    minutes: float
+    cache: Path | None = None
+    batch: int = 8
+    seed: int = 0
+
+
 @torch.no_grad()
 def follow(average, current, step):
     """Move the weights of the network `average` towards those of `current`: an exponential moving average."""

@@ -3,8 +3,6 @@
 import copy
 import json
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,19 +17,6 @@ from odpiece.models.training.optimizers import Optimizers, rate_factor
 REPEATS = 2  # qualities at which each crop's latents are coded in a step
 FINE_TUNING = 0.3  # of the rates of joint training: the prior comes trained
 RATE_BALANCE = 0.6  # bits are weighted by q^-RATE_BALANCE: about equally a quality
-
-
-@dataclass(frozen=True)
-class PriorOptions:
-    """Options of a run: the `checkpoint` of the tokenizer's training, the folder `data`, the file `out`."""
-
-    checkpoint: Path
-    data: Path
-    out: Path
-    minutes: float
-    cache: Path | None = None
-    batch: int = 8
-    seed: int = 0
 
 
 def train_prior(options):

@@ -16,7 +16,8 @@ from torch import nn  # noqa: E402
 from odpiece.models.interface import GRAIN, LOOKS  # noqa: E402
 from odpiece.models.nets.transform import Architecture  # noqa: E402
 from odpiece.models.training import look_loop, loop  # noqa: E402
-from odpiece.models.training.look_loop import LookOptions, LookRun, train_look  # noqa: E402
+from odpiece.models.training.look_loop import LookRun, train_look  # noqa: E402
+from odpiece.models.training.loop import TuningOptions  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = Architecture(
@@ -266,7 +267,7 @@ def trained(tokenizer_run, photo, tmp_path_factory):
     Image.fromarray(np.concatenate([photo, photo[::-1]])).save(root / "pictures" / "a.png")
     loop.save(tokenizer_run.state_dict(), root / "best.pt")
     out = root / "out" / "look.pt"
-    options = LookOptions(root / "best.pt", root / "pictures", out, minutes=1 / 60, cache=root / "cache", batch=1)
+    options = TuningOptions(root / "best.pt", root / "pictures", out, minutes=1 / 60, cache=root / "cache", batch=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(look_loop, "LOG_SECONDS", 0)
         patch.setattr(look_loop, "rate_factor", lambda step, progress: 1.0)
@@ -312,7 +313,7 @@ def test_training_starts_from_the_natural_look_if_there_is_one(from_natural, tra
     """In no time at all nothing changes."""
     options, _, after, _ = trained
     checkpoint = options.out if from_natural else options.checkpoint
-    train_look(LookOptions(checkpoint, options.data, tmp_path / "again.pt", 0, options.cache, batch=1))
+    train_look(TuningOptions(checkpoint, options.data, tmp_path / "again.pt", 0, options.cache, batch=1))
     again = torch.load(tmp_path / "again.pt", weights_only=True)["averaged_tokenizer"]
     for name, tensor in again.items():
         if not name.startswith(NATURAL) or from_natural:

@@ -44,7 +44,7 @@ def trained(tokenizer_run, photo, tmp_path_factory):
     (root / "pictures").mkdir()
     Image.fromarray(np.concatenate([photo, photo[::-1]])).save(root / "pictures" / "a.png")
     loop.save(tokenizer_run.state_dict(), root / "best.pt")
-    options = prior_loop.PriorOptions(
+    options = loop.TuningOptions(
         root / "best.pt", root / "pictures", root / "out" / "prior.pt", minutes=1 / 60, cache=root / "cache", batch=1
     )
     with pytest.MonkeyPatch.context() as patch:
