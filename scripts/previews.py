@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from pictures import read_folder
+from PIL import Image
 from tqdm import tqdm
 
 from odpiece.codec import decode, encode
