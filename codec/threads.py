@@ -2,7 +2,6 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from threading import Lock
 
 from threadpoolctl import ThreadpoolController
@@ -32,7 +31,8 @@ class _OneBlasThread:
     def __enter__(self):
         with self._lock:
             if self._inside == 0:
-                self._limit = _controller().limit(limits=1, user_api="blas")
+                # found anew, since a library may have been loaded meanwhile: half a millisecond
+                self._limit = ThreadpoolController().limit(limits=1, user_api="blas")
             self._inside += 1
 
     def __exit__(self, *error):
@@ -40,11 +40,6 @@ class _OneBlasThread:
             self._inside -= 1
             if self._inside == 0:
                 self._limit.restore_original_limits()
-
-
-@cache
-def _controller():
-    return ThreadpoolController()
 
 
 ONE_BLAS_THREAD = _OneBlasThread()
