@@ -1,5 +1,6 @@
 """odpiece train: the networks and the tables that ship (needs the extra odpiece[torch])."""
 
+from functools import wraps
 from pathlib import Path
 
 import click
@@ -9,6 +10,21 @@ from odpiece.formats.errors import MissingExtraError, OptionError
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 OUT = click.Path(file_okay=False, path_type=Path)
 CHECKPOINT = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def tuning_options(function):
+    """What a command that trains one part takes: the fields of TuningOptions (models/training/loop.py)."""
+
+    @click.option("--checkpoint", type=CHECKPOINT, required=True, help="Checkpoint of another `train` command.")
+    @click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
+    @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Checkpoint to write.")
+    @click.option("--minutes", type=click.FloatRange(0, min_open=True), required=True, help="Length of the run.")
+    @click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+    @wraps(function)
+    def command(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return command
 
 
 @click.group()
@@ -45,11 +61,7 @@ def tokenizer(data, val, out, minutes, resume, cache, threads, start):
 
 
 @train.command()
-@click.option("--checkpoint", type=CHECKPOINT, required=True, help="Checkpoint of `train tokenizer`, e.g. best.pt.")
-@click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Checkpoint to write.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), required=True, help="Length of the run.")
-@click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+@tuning_options
 def prior(checkpoint, data, out, minutes, cache):
     """Train the prior alone, on the tokens that the codec will write, the tokenizer frozen.
 
@@ -64,11 +76,7 @@ def prior(checkpoint, data, out, minutes, cache):
 
 
 @train.command()
-@click.option("--checkpoint", type=CHECKPOINT, required=True, help="Checkpoint of `train tokenizer` or `train look`.")
-@click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Checkpoint to write.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), required=True, help="Length of the run.")
-@click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+@tuning_options
 def look(checkpoint, data, out, minutes, cache):
     """Train the natural look alone, all else frozen (needs odpiece[compare], too)."""
     _require_torch()

@@ -7,6 +7,7 @@ by what is typical.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, exp, log
 
 import numpy as np
@@ -77,20 +78,21 @@ def encode_to_psnr(pixels, decibels, **options):
 
     Raises OptionError where no quality reaches it.
     """
-    return encode_to_score(pixels, decibels, psnr, PSNR, **options)
+    return encode_to_score(pixels, decibels, partial(partial, psnr), PSNR, **options)
 
 
-def encode_to_score(pixels, target, metric, scale, *, look=LOOKS[0], effort=EFFORT, **options):
-    """The bytes of the smallest .odp file that reaches `target` by `metric` when it is decoded with `look`.
+def encode_to_score(pixels, target, scorer, scale, *, look=LOOKS[0], effort=EFFORT, **options):
+    """The bytes of the smallest .odp file that reaches `target` when it is decoded with `look`.
 
-    `metric(original, decoded)` gives a float that grows with quality, `scale` is its Scale; other arguments as of
-    `encode`. Raises OptionError where no quality reaches it.
+    `scorer(original)` gives a function from decoded pixels to a float that grows with quality, `scale` is its Scale;
+    other arguments as of `encode`. Raises OptionError where no quality reaches it.
     """
     picture = Analyzed(pixels, **options)
+    score = scorer(picture.pixels)
 
     def attempt(position):
         data = _encode(picture, position, effort)
-        return Trial(position, metric(picture.pixels, picture.decoded(data, look)), data)
+        return Trial(position, score(picture.decoded(data, look)), data)
 
     middle = target + scale.near
     trials = _search(attempt, middle, scale.near, (middle - scale.first) / scale.growth, scale.growth)

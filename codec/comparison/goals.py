@@ -25,17 +25,22 @@ def encode_to_st_lpips(pixels, target, **options):
 
 
 def _grower(name):
-    """The metric of this name as a function of original and decoded, (H, W, 3) or (H, W), that grows with quality."""
+    """A scorer, see encode_to_score, by the metric of this name, of pixels (H, W, 3) or (H, W)."""
     metric = find_metric(name)
     metric.require()
 
-    def score(original, decoded):
-        value = metric.scorer(_colours(original))(_colours(decoded))
-        if np.isnan(value):
-            raise OptionError(f"{metric.title} needs a larger picture, give -q, --size, --bpp or --psnr")
-        return value if metric.higher_is_better else -value
+    def scorer(original):
+        measure = metric.scorer(_colours(original))
 
-    return score
+        def score(decoded):
+            value = measure(_colours(decoded))
+            if np.isnan(value):
+                raise OptionError(f"{metric.title} needs a larger picture, give -q, --size, --bpp or --psnr")
+            return value if metric.higher_is_better else -value
+
+        return score
+
+    return scorer
 
 
 def _colours(pixels):
