@@ -126,6 +126,19 @@ def random_crops(cache, count, rng):
     return [random_crop(cache[i], rng) for i in picks]
 
 
+def middle_squares(folder, count):
+    """uint8 (count, CROP, CROP, 3): middles of up to `count` pictures of `folder`, evenly spaced by name."""
+    paths = list_pictures(folder)
+    squares = []
+    for i in range(min(count, len(paths))):
+        rgb = load_rgb(paths[i * len(paths) // min(count, len(paths))])
+        side = min(rgb.shape[:2])
+        top, left = (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2
+        square = Image.fromarray(rgb[top : top + side, left : left + side])
+        squares.append(np.asarray(square.resize((CROP, CROP), Image.Resampling.LANCZOS)))
+    return np.stack(squares)
+
+
 def crop_batches(cache, batch, seed, ahead=4):
     """Endless batches uint8 (batch, CROP, CROP, 3), made by one thread that works `ahead` batches ahead."""
     ready = queue.Queue(maxsize=ahead)
