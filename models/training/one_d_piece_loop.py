@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from odpiece.formats.errors import OptionError
 from odpiece.models.nets.one_d_piece.architecture import PRESETS, TOKENS, Architecture
 from odpiece.models.nets.one_d_piece.network import OneDPiece
 from odpiece.models.training.data import PictureCache, crop_batches, middle_squares
@@ -24,7 +25,7 @@ from odpiece.models.training.loop import LOG_SECONDS, SAVE_SECONDS, follow, save
 from odpiece.models.training.one_d_piece_start import initialise
 from odpiece.models.training.processes import joined
 
-RATE = 0.25  # learning rate times width
+RATE = 0.05  # learning rate times width; at five times as much the decoder ignores its tokens within 100 steps
 ENCODER_PART = 0.03  # of the rate: an encoder that learns as fast as the decoder gives all pictures the same tokens
 WARMUP_STEPS = 20
 WEIGHT_DECAY = 1e-4  # of the matrices of layers
@@ -137,10 +138,12 @@ def _new_network(options):
     return network
 
 
-def _batches(options, seed):
+def _batches(options, processes, seed):
     """Endless batches uint8 (batch, 256, 256, 3)."""
     if not options.overfit:
-        yield from crop_batches(PictureCache(options.data, options.cache), options.batch, seed)
+        with processes.first_before_others():
+            cache = PictureCache(options.data, options.cache)
+        yield from crop_batches(cache, options.batch, seed)
     pictures, rng = middle_squares(options.data, options.overfit), np.random.default_rng(seed)
     while True:
         yield pictures[rng.permutation(len(pictures))[: options.batch]]
@@ -177,21 +180,28 @@ def train_one_d_piece(options):
     checkpoint = options.out / "checkpoint.pt"
     with joined() as processes:
         if options.resume and checkpoint.is_file():
-            state = torch.load(checkpoint, map_location=processes.device, weights_only=True)
-            run = Run.from_state_dict(state, processes)
+            run = _resumed(options, checkpoint, processes)
         else:
             run = Run(_new_network(options), processes)
         _train(run, options, processes, checkpoint)
-        if not processes.first:
-            return None
-        save(run.state_dict(), checkpoint)
-        save(run.averaged.state_dict(), options.out / "pytorch_model.bin")
-        return psnr_by_prefix(run.averaged, middle_squares(options.data, options.overfit or SHOWN))
+    if not processes.first:
+        return None
+    save(run.state_dict(), checkpoint)
+    save(run.averaged.state_dict(), options.out / "pytorch_model.bin")
+    return psnr_by_prefix(run.averaged, middle_squares(options.data, options.overfit or SHOWN))
+
+
+def _resumed(options, checkpoint, processes):
+    state = torch.load(checkpoint, map_location=processes.device, weights_only=True)
+    if Architecture.from_dict(state["architecture"]) != PRESETS[options.preset]:
+        raise OptionError(f"{checkpoint} is not of the preset {options.preset}: give the one that the run began with")
+    return Run.from_state_dict(state, processes)
 
 
 def _train(run, options, processes, checkpoint):
     seed = (options.seed, processes.rank, run.step)  # other pictures and lengths in each process and resumed part
-    batches, generator = _batches(options, seed), torch.Generator().manual_seed(hash(seed) % 2**63)
+    batches, generator = _batches(options, processes, seed), torch.Generator()
+    generator.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
     budget, started = options.minutes * 60, time.monotonic() - run.seconds
     logged = saved = run.seconds
     errors, bar = [], tqdm(total=round(budget), unit="s", desc="train", disable=None if processes.first else True)

@@ -2,10 +2,13 @@
 
 import os
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
+
+LONGEST_WAIT = timedelta(hours=12)  # the first process may have a whole data set to decode
 
 
 class Processes:
@@ -30,6 +33,15 @@ class Processes:
         """`network` wrapped so that its gradients are the mean over all processes."""
         return DistributedDataParallel(network) if self.count > 1 else network
 
+    @contextmanager
+    def first_before_others(self):
+        """The others wait until the first process has gone through the context."""
+        if self.count > 1 and not self.first:
+            dist.barrier()
+        yield
+        if self.count > 1 and self.first:
+            dist.barrier()
+
     def agree(self, value):
         """The first process's float `value`, in all of them."""
         if self.count == 1:
@@ -48,7 +60,7 @@ def joined():
     if processes.count == 1:
         yield processes
         return
-    dist.init_process_group("nccl" if processes.device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if processes.device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
     try:
         yield processes
     finally:
