@@ -1,0 +1,47 @@
+"""Where the float half of a model runs: which library, on which device, and what is missing for it.
+
+The prior has one exact implementation on the CPU, so a file's tokens are the same whatever is chosen here.
+"""
+
+from importlib import import_module
+
+from odpiece.formats.errors import DeviceError, MissingExtraError, OptionError
+
+BACKENDS = ("onnx", "torch")
+DEVICES = ("cpu", "cuda", "auto")
+INSTALL = {"onnx": "onnxruntime", "torch": "'odpiece[torch]'"}
+
+
+def choose_device(backend, device):
+    """ "cpu" or "cuda": what `device` names, or for "auto" cuda where `backend` can use it, else cpu.
+
+    Raises OptionError for other names, MissingExtraError where the backend's library cannot be imported, and
+    DeviceError where "cuda" cannot be used.
+    """
+    for name, value, known in (("backend", backend, BACKENDS), ("device", device, DEVICES)):
+        if value not in known:
+            raise OptionError(f"{name} is {value}, give one of {', '.join(known)}")
+    if (backend, device) == ("onnx", "cpu"):  # always there, and not imported before it is used
+        return device
+    module = _module(backend)
+    if device == "cpu":
+        return device
+    fault = module.cuda_fault()
+    if device == "cuda" and fault:
+        raise DeviceError(f"backend {backend} cannot use cuda: {fault}")
+    return "cpu" if fault else "cuda"
+
+
+def make_transform(model):
+    """The Transform (see interface.py) of a Model on its backend and device. Raises MissingExtraError."""
+    if model.backend == "torch":
+        return _module("torch").TorchTransform(model.architecture, model.tensors, model.device)
+    return _module("onnx").OnnxTransform(model.tensors, model.graph, model.device)
+
+
+def _module(backend):
+    try:
+        return import_module(f"odpiece.models.{backend}_backend")
+    except (ImportError, OSError) as error:  # OSError: a library of its own that cannot be loaded
+        reason = str(error).splitlines()[0]
+        raise MissingExtraError(f"backend {backend} cannot be used: pip install {INSTALL[backend]} ({reason})") from None
