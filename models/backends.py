@@ -9,7 +9,7 @@ from odpiece.formats.errors import DeviceError, MissingExtraError, OptionError
 
 BACKENDS = ("onnx", "torch")
 DEVICES = ("cpu", "cuda", "auto")
-INSTALL = {"onnx": "onnxruntime", "torch": "'odpiece[torch]'"}
+LIBRARIES = {"onnx": "onnxruntime", "torch": "torch"}
 
 
 def choose_device(backend, device):
@@ -40,8 +40,14 @@ def make_transform(model):
 
 
 def _module(backend):
+    library = LIBRARIES[backend]
     try:
         return import_module(f"odpiece.models.{backend}_backend")
-    except (ImportError, OSError) as error:  # OSError: a library of its own that cannot be loaded
+    except ModuleNotFoundError as error:
+        if error.name != library:
+            raise
+        package = "'odpiece[torch]'" if backend == "torch" else library
+        raise MissingExtraError(f"backend {backend} needs {library}: pip install {package}") from None
+    except (ImportError, OSError) as error:  # OSError: a shared library that cannot be loaded
         reason = str(error).splitlines()[0]
-        raise MissingExtraError(f"backend {backend} cannot be used: pip install {INSTALL[backend]} ({reason})") from None
+        raise MissingExtraError(f"backend {backend}: {library} is broken, install it again ({reason})") from None
