@@ -58,8 +58,9 @@ def _facts():
         "providers": attempt("onnxruntime", _providers),
         "cuda devices": attempt("cuda devices", _devices),
     }
-    names = attempt("models", _model_names)
-    facts["models"] = {name: attempt(name, _verified, name) for name in names} if isinstance(names, tuple) else names
+    models = attempt("models", _models)
+    known = isinstance(models, list)
+    facts["models"] = {model.name: attempt(model.name, _verified, model) for model in models} if known else models
     facts["self-test"] = _self_test(attempt)
     return facts, faults
 
@@ -117,17 +118,16 @@ def _devices():
     return found or "none"
 
 
-def _model_names():
-    from odpiece.models.library import installed_models
+def _models():
+    from odpiece.models.library import packaged_models
 
-    return installed_models()
+    return packaged_models()
 
 
-def _verified(name):
-    from odpiece.models.library import load_model
+def _verified(model):
+    from odpiece.models.library import verify_model
 
-    model = load_model(name)
-    model.verify()
+    verify_model(model)
     return model.sha256
 
 

@@ -10,7 +10,7 @@
     ├── OutputExistsError     8   an output that exists and may not be replaced
     ├── OutputError           9   an output that cannot be written
     ├── MissingExtraError    10   a feature whose optional dependency is not installed
-    └── DeviceError          11   a device that is not there or cannot be used
+    └── DeviceError          12   a device that is not there or cannot be used
 
 Messages are one line and say what to do.
 """
@@ -59,4 +59,4 @@ class MissingExtraError(OdpieceError):
 
 
 class DeviceError(OdpieceError):
-    exit_code = 11
+    exit_code = 12

@@ -13,7 +13,7 @@ LIBRARIES = {"onnx": "onnxruntime", "torch": "torch"}
 
 
 def choose_device(backend, device):
-    """ "cpu" or "cuda": what `device` names, or for "auto" cuda where `backend` can use it, else cpu.
+    """Either "cpu" or "cuda": what `device` names, or for "auto" cuda where `backend` can use it, else cpu.
 
     Raises OptionError for other names, MissingExtraError where the backend's library cannot be imported, and
     DeviceError where "cuda" cannot be used.
@@ -23,7 +23,7 @@ def choose_device(backend, device):
             raise OptionError(f"{name} is {value}, give one of {', '.join(known)}")
     if (backend, device) == ("onnx", "cpu"):  # always there, and not imported before it is used
         return device
-    module = _module(backend)
+    module = load_backend(backend)
     if device == "cpu":
         return device
     fault = module.cuda_fault()
@@ -32,22 +32,14 @@ def choose_device(backend, device):
     return "cpu" if fault else "cuda"
 
 
-def make_transform(model):
-    """The Transform (see interface.py) of a Model on its backend and device. Raises MissingExtraError."""
-    if model.backend == "torch":
-        return _module("torch").TorchTransform(model.architecture, model.tensors, model.device)
-    return _module("onnx").OnnxTransform(model.tensors, model.graph, model.device)
-
-
-def _module(backend):
+def load_backend(backend):
+    """The module of a backend, with its Transform and `cuda_fault()`. Raises MissingExtraError."""
     library = LIBRARIES[backend]
     try:
         return import_module(f"odpiece.models.{backend}_backend")
-    except ModuleNotFoundError as error:
-        if error.name != library:
-            raise
-        package = "'odpiece[torch]'" if backend == "torch" else library
-        raise MissingExtraError(f"backend {backend} needs {library}: pip install {package}") from None
     except (ImportError, OSError) as error:  # OSError: a shared library that cannot be loaded
+        if isinstance(error, ModuleNotFoundError) and error.name == library:
+            package = "'odpiece[torch]'" if backend == "torch" else library
+            raise MissingExtraError(f"backend {backend} needs {library}: pip install {package}") from None
         reason = str(error).splitlines()[0]
         raise MissingExtraError(f"backend {backend}: {library} is broken, install it again ({reason})") from None

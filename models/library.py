@@ -7,8 +7,8 @@ from importlib import resources
 
 from safetensors import safe_open
 
-from odpiece.formats.errors import OdpieceError, OptionError, UnknownModelError
-from odpiece.models.backends import choose_device, make_transform
+from odpiece.formats.errors import DamagedError, OptionError, UnknownModelError
+from odpiece.models.backends import choose_device, load_backend
 
 FINGERPRINT_BYTES = 4
 
@@ -30,34 +30,29 @@ class Model:
     """
 
     def __init__(self, name, path, sha256, backend="onnx", device="cpu"):
-        self.name, self.sha256, self.backend, self.device = name, sha256, backend, device
+        self.name, self.path, self.sha256 = name, path, sha256
+        self.backend, self.device = backend, device
         self.fingerprint = bytes.fromhex(sha256)[:FINGERPRINT_BYTES]
-        self._path = path
 
     def tensors(self, *prefixes):
         """{name: array} of the tensors whose names start with one of `prefixes`."""
-        with safe_open(self._path, framework="numpy") as f:
+        with safe_open(self.path, framework="numpy") as f:
             return {name: f.get_tensor(name) for name in f.keys() if name.startswith(prefixes)}
 
-    @cached_property
-    def architecture(self):
+    def _architecture(self):
         """The dict of the networks' sizes, see nets/transform.py."""
-        with safe_open(self._path, framework="numpy") as f:
+        with safe_open(self.path, framework="numpy") as f:
             return json.loads(f.metadata()["architecture"])
-
-    def verify(self):
-        """Raise OdpieceError unless the weights file is the one that the index names."""
-        if hashlib.sha256(self._path.read_bytes()).hexdigest() != self.sha256:
-            raise OdpieceError(f"{self._path} is not the file that the index names: install odpiece again")
 
     @cached_property
     def transform(self):
         """The Transform (see interface.py) on `backend` and `device`."""
-        return make_transform(self)
+        if self.backend == "torch":
+            return load_backend("torch").TorchTransform(self._architecture(), self.tensors, self.device)
+        return load_backend("onnx").OnnxTransform(self.tensors, self._graph, self.device)
 
-    def graph(self, part):
-        """The path of an ONNX graph, "analysis", "gradient" or a look. Raises OptionError."""
-        graph = self._path.with_name(f"{self._path.stem}.{part}.onnx")
+    def _graph(self, part):
+        graph = self.path.with_name(f"{self.path.stem}.{part}.onnx")
         if not graph.is_file():
             raise OptionError(f"model {self.name} has no part {part}: it was made without it")
         return graph
@@ -75,18 +70,30 @@ class Model:
         return {name.removeprefix("static."): t for name, t in self.tensors("static.").items()}
 
 
+@cache
+def _model(*facts):
+    """The one Model of these arguments: what is read for it, it keeps."""
+    return Model(*facts)
+
+
 def open_model(path, backend="onnx", device="cpu"):
     """The Model in the weights file `path` (a Path), which need not be installed. Raises as `load_model` does."""
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Model(path.stem, path, sha256, backend, choose_device(backend, device))
+    return _model(path.stem, path, sha256, backend, choose_device(backend, device))
 
 
-def installed_models():
-    """The names of the installed models."""
-    return tuple(_index()["models"])
+def packaged_models():
+    """The Models inside the package, the default one first."""
+    default = _index()["default"]
+    return [load_model(name) for name in sorted(_index()["models"], key=lambda name: (name != default, name))]
 
 
-@cache
+def verify_model(model):
+    """Raise DamagedError where the model's file is not what it was when it was made."""
+    if not model.path.is_file() or hashlib.sha256(model.path.read_bytes()).hexdigest() != model.sha256:
+        raise DamagedError(f"{model.path} is missing or damaged: install odpiece again")
+
+
 def load_model(name=None, backend="onnx", device="cpu"):
     """The installed model `name`, by default the index's default, on a backend and a device (see backends.py).
 
@@ -99,7 +106,7 @@ def load_model(name=None, backend="onnx", device="cpu"):
     if name not in index["models"]:
         raise OptionError(f"no model {name}, installed: {', '.join(index['models'])}")
     entry = index["models"][name]
-    return Model(name, _file(entry["file"]), entry["sha256"], backend, device)
+    return _model(name, _file(entry["file"]), entry["sha256"], backend, device)
 
 
 def find_model(fingerprint, backend="onnx", device="cpu"):

@@ -35,9 +35,7 @@ def damaged(tmp_path, monkeypatch):
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     monkeypatch.setattr(library, "_file", folder.joinpath)
-    load_model.cache_clear()
-    yield path
-    load_model.cache_clear()
+    return path
 
 
 def run(*arguments, error=None):
@@ -60,7 +58,7 @@ def test_a_sound_installation(capsys):
     pytest.importorskip("torch")
     facts, err = diagnosis(capsys)
     assert (facts["faults"], err) == ([], "")
-    assert facts["models"] == {name: load_model(name).sha256 for name in library.installed_models()}
+    assert facts["models"] == {model.name: model.sha256 for model in library.packaged_models()}
     assert facts["packages"]["numpy"] == np.__version__
     assert "CPUExecutionProvider" in facts["providers"]
     assert facts["self-test"]["onnx cpu"].startswith("works: 0 of ")
@@ -79,7 +77,7 @@ def test_the_text_says_the_same(capsys, no_torch, monkeypatch):
 
 def test_a_damaged_weights_file(damaged, capsys, no_torch):
     facts, err = diagnosis(capsys, error=errors.OdpieceError)
-    assert facts["models"][damaged.stem] == f"{damaged} is not the file that the index names: install odpiece again"
+    assert facts["models"][damaged.stem] == f"{damaged} is missing or damaged: install odpiece again"
     assert any(damaged.name in fault for fault in facts["faults"]) and "checks failed" in err
 
 
@@ -161,7 +159,6 @@ def test_what_is_missing_is_one_line_and_nothing_is_written(command, folder, cap
         (["--device", "cuda"], errors.DeviceError),
         (["--backend", "torch"], errors.MissingExtraError),
     ):
-        load_model.cache_clear()
         run(*command, "-o", "out.png", *arguments, error=error)
         err = capsys.readouterr().err
         assert err.startswith("odpiece: backend ") and err.count("\n") == 1
