@@ -113,7 +113,7 @@ def _devices():
     if not found and shutil.which(NVIDIA_SMI[0]):
         said = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=SECONDS)
         if said.returncode:
-            raise OdpieceError(f"nvidia-smi fails: {(said.stdout + said.stderr).strip().splitlines()[0]}")
+            return f"nvidia-smi fails: {' '.join((said.stdout + said.stderr).split()) or said.returncode}"
         found = {f"{i} {line.split(', ')[0]}": line.split(", ")[-1] for i, line in enumerate(said.stdout.splitlines())}
     return found or "none"
 

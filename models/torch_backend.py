@@ -44,11 +44,13 @@ def _network(architecture, tensors):
 
 @contextmanager
 def _memory():
-    """Turn PyTorch's own error about memory into Python's."""
+    """Turn PyTorch's errors about memory into Python's; that of the CPU has no class of its own."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise MemoryError(str(error)) from None
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise MemoryError(str(error)) from None
+        raise
 
 
 class TorchTransform:
