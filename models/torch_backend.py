@@ -72,7 +72,7 @@ class TorchTransform:
         return self._network
 
     def _tensor(self, array):
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+        return torch.from_numpy(np.require(array, requirements="CW")).to(self._device)
 
     def _pixels(self, pixels):
         """uint8 (H, W, 3) as float (1, 3, H, W) in [-1, 1], in memory channels last as it came."""

@@ -21,8 +21,10 @@ TENSOR_FLOAT = 1e-3  # relative precision of CUDA's convolutions, which see 10 b
 
 @pytest.fixture(scope="module")
 def pixels(photo):
-    """uint8 (64, 128, 3): sky, edge and texture."""
-    return np.ascontiguousarray(photo[80:144, 40:168])
+    """uint8 (64, 128, 3), read-only: sky, edge and texture."""
+    part = np.ascontiguousarray(photo[80:144, 40:168])
+    part.flags.writeable = False
+    return part
 
 
 @pytest.fixture(scope="module")
