@@ -84,16 +84,19 @@ class TorchTransform:
     def _octaves(self, q):
         return self._tensor(octave_weights(q)[None])
 
+    def _grain(self, shape, place, size):
+        """The noise at 1 / `size` of `shape` pieces from the piece at `place`."""
+        return self._tensor(grain(*(PIECE // size * n for n in (*shape, *place)))[None])
+
     @torch.no_grad()
     def analyze(self, pixels):
         with _memory():
             return tuple(z[0].cpu().numpy() for z in self._get().analysis(self._pixels(pixels)))
 
     @torch.no_grad()
-    def synthesize(self, latents, q, look):
-        rows, columns = latents[-1].shape[1:]
+    def synthesize(self, latents, q, look, place=(0, 0)):
         with _memory():
-            grains = [self._tensor(grain(n * rows, n * columns)[None]) for n in (1, 2)] if look == NATURAL else None
+            grains = [self._grain(latents[0].shape[1:], place, n) for n in (16, 8)] if look == NATURAL else None
             octaves = self._octaves(q)
             x = self._get().looks[look](self._get().synthesis(self._bands(latents), octaves), octaves, grains)
             x = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -61,7 +61,7 @@ def assert_latents_agree(got, expected, tolerance):
 
 def assert_pixels_agree(transform, onnx, pixels, q, look):
     latents = quantized(onnx.analyze(pixels), q)
-    got, expected = (t.synthesize(latents, q, look) for t in (transform, onnx))
+    got, expected = (t.synthesize(latents, q, look, (3, 1)) for t in (transform, onnx))
     assert got.dtype == np.uint8 and got.shape == pixels.shape
     assert np.abs(got.astype(int) - expected).max() <= 1
     return (got != expected).mean()
@@ -87,6 +87,14 @@ def test_torch_analysis_is_that_of_onnx(torch_transform, onnx, pixels):
 @pytest.mark.parametrize("q", [1, 77, 1024])
 def test_torch_pixels_are_those_of_onnx(q, look, torch_transform, onnx, pixels):
     assert assert_pixels_agree(torch_transform, onnx, pixels, q, look) < 0.001
+
+
+def test_the_noise_depends_on_the_place(torch_transform, onnx, pixels):
+    """It is that of the whole picture: the right piece of two alone has the noise of the place (0, 1)."""
+    latents = tuple(np.zeros((b.latents, b.side, b.side), dtype=np.float32) for b in BANDS)
+    here, there = (torch_transform.synthesize(latents, 64, "natural", place) for place in ((0, 0), (0, 1)))
+    assert (here != there).any()
+    assert np.abs(onnx.synthesize(latents, 64, "natural", (0, 1)).astype(int) - there).max() <= 1
 
 
 def test_torch_errors_and_gradients_are_those_of_onnx(torch_transform, onnx, pixels):
