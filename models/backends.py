@@ -3,9 +3,10 @@
 The prior has one exact implementation on the CPU, so a file's tokens are the same whatever is chosen here.
 """
 
+from functools import wraps
 from importlib import import_module
 
-from odpiece.formats.errors import DeviceError, MissingExtraError, OptionError
+from odpiece.formats.errors import DeviceError, MissingExtraError, OdpieceError, OptionError
 
 BACKENDS = ("onnx", "torch")
 DEVICES = ("cpu", "cuda", "auto")
@@ -43,3 +44,26 @@ def load_backend(backend):
             raise MissingExtraError(f"backend {backend} needs {library}: pip install {package}") from None
         reason = str(error).splitlines()[0]
         raise MissingExtraError(f"backend {backend}: {library} is broken, install it again ({reason})") from None
+
+
+def library_errors(method):
+    """A method of a Transform, which has its `device`, with a library's errors turned into ours.
+
+    On a GPU all of them become DeviceError; those of the CPU's memory become MemoryError.
+    """
+
+    @wraps(method)
+    def guarded(self, *args, **kwargs):
+        try:
+            return method(self, *args, **kwargs)
+        except OdpieceError:
+            raise
+        except Exception as error:
+            if self.device == "cuda":
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                raise DeviceError(f"the GPU failed, --device cpu does without it: {reason}") from error
+            if "allocate memory" in str(error):
+                raise MemoryError(str(error)) from None
+            raise
+
+    return guarded

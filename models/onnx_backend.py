@@ -12,6 +12,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it writes event file
 import onnxruntime as ort  # noqa: E402
 
 from odpiece.formats.errors import DeviceError  # noqa: E402
+from odpiece.models.backends import library_errors  # noqa: E402
 from odpiece.models.interface import BANDS, LOOKS, PIECE, grain, octave_weights
 
 ERRORS, FATAL = 3, 4
@@ -74,19 +75,21 @@ class OnnxTransform:
     """
 
     def __init__(self, load, graph, device="cpu"):
-        self._load, self._graph, self._device = load, graph, device
+        self._load, self._graph, self.device = load, graph, device
         self._sessions, self._lock = {}, Lock()
 
     def _get(self, name, *prefixes):
         with self._lock:  # of several threads the first makes the session, the others wait for it
             if name not in self._sessions:
-                self._sessions[name] = _session(self._graph(name), self._load(*prefixes), self._device)
+                self._sessions[name] = _session(self._graph(name), self._load(*prefixes), self.device)
             return self._sessions[name][0]
 
+    @library_errors
     def analyze(self, pixels):
         bands = [f"band{i}" for i in range(len(BANDS))]
         return tuple(b[0] for b in self._get("analysis", "analysis.").run(bands, {"pixels": pixels}))
 
+    @library_errors
     def synthesize(self, latents, q, look, place=(0, 0)):
         feed = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed["octaves"] = octave_weights(q)[None]
@@ -95,6 +98,7 @@ class OnnxTransform:
             feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
         return session.run(["pixels"], feed)[0]
 
+    @library_errors
     def error(self, latents, q, pixels, importance, gradients=True):
         bands = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed = bands | {"octaves": octave_weights(q)[None], "pixels": pixels, "importance": importance}

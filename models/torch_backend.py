@@ -5,12 +5,12 @@ float16) are exact: why not half precision, see docs/decisions.md.
 """
 
 import warnings
-from contextlib import contextmanager
 from threading import Lock
 
 import numpy as np
 import torch
 
+from odpiece.models.backends import library_errors
 from odpiece.models.interface import PIECE, grain, octave_weights
 from odpiece.models.nets.transform import NATURAL, Architecture, Tokenizer
 
@@ -42,17 +42,6 @@ def _network(architecture, tensors):
     return network.eval().requires_grad_(False)
 
 
-@contextmanager
-def _memory():
-    """Turn PyTorch's errors about memory into Python's; that of the CPU has no class of its own."""
-    try:
-        yield
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-            raise MemoryError(str(error)) from None
-        raise
-
-
 class TorchTransform:
     """A Transform (see interface.py) on `device`, "cpu" or "cuda".
 
@@ -61,18 +50,18 @@ class TorchTransform:
     """
 
     def __init__(self, architecture, load, device="cpu"):
-        self._architecture, self._load, self._device = architecture, load, torch.device(device)
+        self._architecture, self._load, self.device = architecture, load, device
         self._network, self._lock = None, Lock()
 
     def _get(self):
         with self._lock:
             if self._network is None:
                 network = _network(self._architecture, self._load("analysis.", "synthesis.", "looks."))
-                self._network = network.to(self._device, memory_format=torch.channels_last)
+                self._network = network.to(self.device, memory_format=torch.channels_last)
         return self._network
 
     def _tensor(self, array):
-        return torch.from_numpy(np.require(array, requirements="CW")).to(self._device)
+        return torch.from_numpy(np.require(array, requirements="CW")).to(self.device)
 
     def _pixels(self, pixels):
         """uint8 (H, W, 3) as float (1, 3, H, W) in [-1, 1], in memory channels last as it came."""
@@ -88,26 +77,27 @@ class TorchTransform:
         """The noise at 1 / `size` of `shape` pieces from the piece at `place`."""
         return self._tensor(grain(*(PIECE // size * n for n in (*shape, *place)))[None])
 
+    @library_errors
     @torch.no_grad()
     def analyze(self, pixels):
-        with _memory():
-            return tuple(z[0].cpu().numpy() for z in self._get().analysis(self._pixels(pixels)))
+        return tuple(z[0].cpu().numpy() for z in self._get().analysis(self._pixels(pixels)))
 
+    @library_errors
     @torch.no_grad()
     def synthesize(self, latents, q, look, place=(0, 0)):
-        with _memory():
-            grains = [self._grain(latents[0].shape[1:], place, n) for n in (16, 8)] if look == NATURAL else None
-            octaves = self._octaves(q)
-            x = self._get().looks[look](self._get().synthesis(self._bands(latents), octaves), octaves, grains)
-            x = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-            return x[0].permute(1, 2, 0).contiguous().cpu().numpy()
+        grains = [self._grain(latents[0].shape[1:], place, n) for n in (16, 8)] if look == NATURAL else None
+        octaves = self._octaves(q)
+        x = self._get().looks[look](self._get().synthesis(self._bands(latents), octaves), octaves, grains)
+        x = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        return x[0].permute(1, 2, 0).contiguous().cpu().numpy()
 
+    @library_errors
     def error(self, latents, q, pixels, importance, gradients=True):
         rows, columns = latents[0].shape[1:]
-        with _memory(), torch.set_grad_enabled(gradients):
+        with torch.set_grad_enabled(gradients):
             bands = [z.requires_grad_(gradients) for z in self._bands(latents)]
             difference = self._get().decode(bands, self._octaves(q)) - self._pixels(pixels)
             squares = (self._tensor(importance) * difference.square())[0].sum(0)
             error = squares.reshape(rows, PIECE, columns, PIECE).sum((1, 3))
             found = torch.autograd.grad(error.sum(), bands) if gradients else ()
-            return error.detach().cpu().numpy(), tuple(g[0].cpu().numpy() for g in found)
+        return error.detach().cpu().numpy(), tuple(g[0].cpu().numpy() for g in found)

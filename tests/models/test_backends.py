@@ -90,7 +90,6 @@ def test_torch_pixels_are_those_of_onnx(q, look, torch_transform, onnx, pixels):
 
 
 def test_the_noise_depends_on_the_place(torch_transform, onnx, pixels):
-    """It is that of the whole picture: the right piece of two alone has the noise of the place (0, 1)."""
     latents = tuple(np.zeros((b.latents, b.side, b.side), dtype=np.float32) for b in BANDS)
     here, there = (torch_transform.synthesize(latents, 64, "natural", place) for place in ((0, 0), (0, 1)))
     assert (here != there).any()
@@ -185,6 +184,30 @@ def test_onnxruntime_that_silently_falls_back(monkeypatch, pixels):
     model = open_model(WEIGHTS, "onnx", "cuda")
     with pytest.raises(DeviceError, match="onnxruntime could not start on the GPU"):
         model.transform.analyze(pixels)
+
+
+@pytest.mark.parametrize("backend", backends.BACKENDS)
+def test_what_fails_on_a_gpu_is_one_line(backend, pixels):
+    """Also what has no class of its own, such as a GPU that a library has no code for."""
+    module = pytest.importorskip(f"odpiece.models.{backend}_backend")
+
+    def load(*prefixes):
+        raise RuntimeError("no kernel image is available\nmore")
+
+    arguments = (load, lambda part: None) if backend == "onnx" else ({}, load)
+    transform = {"onnx": "OnnxTransform", "torch": "TorchTransform"}[backend]
+    with pytest.raises(DeviceError, match="--device cpu does without it: no kernel image is available$"):
+        getattr(module, transform)(*arguments, "cuda").analyze(pixels)
+    with pytest.raises(RuntimeError, match="no kernel image"):
+        getattr(module, transform)(*arguments, "cpu").analyze(pixels)
+
+
+def test_memory_that_is_missing_is_a_memory_error():
+    def load(*prefixes):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    with pytest.raises(MemoryError):
+        onnx_backend.OnnxTransform(load, lambda part: None).analyze(None)
 
 
 @pytest.mark.cuda
