@@ -9,7 +9,8 @@
     ├── DamagedError          7   an .odp file that is cut or damaged
     ├── OutputExistsError     8   an output that exists and may not be replaced
     ├── OutputError           9   an output that cannot be written
-    └── MissingExtraError    10   a feature whose optional dependency is not installed
+    ├── MissingExtraError    10   a feature whose optional dependency is not installed
+    └── BatchError           11   some files of many could not be done; the others are
 
 Messages are one line and say what to do.
 """
@@ -55,3 +56,7 @@ class OutputError(OdpieceError):
 
 class MissingExtraError(OdpieceError):
     exit_code = 10
+
+
+class BatchError(OdpieceError):
+    exit_code = 11

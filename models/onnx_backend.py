@@ -9,6 +9,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it writes event file
 import onnxruntime as ort  # noqa: E402
 
 from odpiece.models.interface import BANDS, LOOKS, grain, octave_weights
+from odpiece.models.threads import thread_limit
 
 ort.set_default_logger_severity(3)
 
@@ -19,6 +20,7 @@ def _session(graph, tensors):
     The initializers do not copy the arrays, and the session does not hold them: keep both together.
     """
     options = ort.SessionOptions()
+    options.intra_op_num_threads = thread_limit() or 0  # 0: one a core; the results are the same bit by bit
     arrays = {name: np.ascontiguousarray(t, dtype=np.float32) for name, t in tensors.items()}
     values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     options.add_external_initializers(list(values), list(values.values()))
@@ -26,7 +28,7 @@ def _session(graph, tensors):
 
 
 class OnnxTransform:
-    """A Transform (see interface.py) on all cores of the CPU.
+    """A Transform (see interface.py) on the CPU, on all its cores or as many as models/threads.py allows.
 
     `load(*prefixes)` must give {name: float array} of the weights file's tensors whose names start so, and
     `graph(name)` the path of the graph "analysis", "gradient" or of a look. Sessions are made at first use: an

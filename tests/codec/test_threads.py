@@ -18,7 +18,7 @@ def blas_threads():
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
     np.ones((2, 2)) @ np.ones((2, 2))
-    monkeypatch.setattr(threads.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(threads, "available_cores", lambda: 2)
 
 
 @pytest.mark.parametrize("count", [1, 2, 9])

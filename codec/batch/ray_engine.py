@@ -1,0 +1,101 @@
+"""Many machines: the files as a Ray Data pipeline, coded by actors that hold the model.
+
+Ray starts a lost actor anew and gives its file to another; what an earlier try has written whole is then found to be
+the same. Every machine must see the inputs and the outputs, on a shared file system or at URLs.
+"""
+
+import logging
+import os
+import pickle
+from dataclasses import replace
+from importlib import metadata
+
+from odpiece.codec.batch.work import Job, Record, do
+from odpiece.formats.errors import MissingExtraError, OdpieceError, OptionError
+from odpiece.formats.files import is_remote, local_path
+from odpiece.models.threads import limit_threads
+
+MOST_BLOCKS = 1000  # a block is what is done again when a machine is lost
+RETRIES = 3  # of a block whose actor dies; then its files are errors
+
+
+class Actor:
+    """A process somewhere, with one thread: rows of a Job to rows of a Record, both numbered and pickled."""
+
+    def __init__(self, work, force, version):
+        if version != _version():
+            raise OdpieceError(f"odpiece {_version()} is installed on a machine of the cluster, here it is {version}")
+        os.environ["OMP_NUM_THREADS"] = "1"
+        limit_threads(1)
+        self._work, self._force = work, force
+
+    def __call__(self, row):
+        number, job = pickle.loads(row["item"])
+        return {"item": pickle.dumps((number, do(job, self._work, self._force, again=True)))}
+
+
+def do_all(jobs, work, force=False, workers=None, address=None):
+    """The Records of `jobs` as they are done, by `workers` actors (default: one a core of the cluster).
+
+    `address` is that of a cluster; without it Ray takes $RAY_ADDRESS, or starts one on this machine. Raises
+    MissingExtraError, OptionError where no cluster answers, OdpieceError where Ray fails.
+    """
+    ray = _connect(address)
+    try:
+        lost = dict(enumerate(jobs))
+        for number, record in _results(ray, jobs, work, force, workers):
+            job = lost.pop(number)
+            yield replace(record, input=job.input, output=job.output)
+        for job in lost.values():
+            error = f"its process ended {RETRIES + 1} times, perhaps for want of memory"
+            yield Record(job.input, job.output, error=error, exit_code=OdpieceError.exit_code)
+    except ray.exceptions.RayError as error:
+        raise OdpieceError(f"Ray failed: {_last_line(error)}") from None
+    finally:
+        ray.shutdown()
+
+
+def _connect(address):
+    """The module ray, connected and quiet."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise MissingExtraError("several machines need more packages: pip install 'odpiece[ray]'") from None
+    try:
+        ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise OptionError(f"no Ray cluster at {address}: {_last_line(error)}") from None
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    context.max_errored_blocks = -1  # an error of the files in it, not of all
+    return ray
+
+
+def _results(ray, jobs, work, force, workers):
+    """(number, Record) of the jobs that were done, each once, as they are done."""
+    items = [{"item": pickle.dumps((i, _everywhere(job)))} for i, job in enumerate(jobs)]
+    actors = min(workers or int(ray.cluster_resources()["CPU"]), len(jobs))
+    rows = ray.data.from_items(items, override_num_blocks=min(len(items), MOST_BLOCKS)).map(
+        Actor,
+        fn_constructor_args=(work, force, _version()),
+        compute=ray.data.ActorPoolStrategy(size=actors),
+        num_cpus=1,
+        max_task_retries=RETRIES,
+    )
+    return (pickle.loads(row["item"]) for row in rows.iter_rows())
+
+
+def _everywhere(job):
+    """The Job with absolute paths, since actors have working directories of their own."""
+    return Job(*(p if is_remote(p) else os.path.abspath(local_path(p)) for p in (job.input, job.output)))
+
+
+def _version():
+    return metadata.version("odpiece")
+
+
+def _last_line(error):
+    return str(error).strip().splitlines()[-1]
