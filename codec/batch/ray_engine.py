@@ -7,6 +7,8 @@ the same. Every machine must see the inputs and the outputs, on a shared file sy
 import logging
 import os
 import pickle
+import sys
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from importlib import metadata
 
@@ -40,15 +42,31 @@ def do_all(jobs, work, force=False, workers=None, address=None):
     `address` is that of a cluster; without it Ray takes $RAY_ADDRESS, or starts one on this machine. Raises
     MissingExtraError, OptionError where no cluster answers, OdpieceError where Ray fails.
     """
+    lost = dict(enumerate(jobs))
+    with redirect_stdout(_Aside(sys.stdout)), _connected(address) as ray:
+        for number, record in _results(ray, jobs, work, force, workers):
+            yield _named_as(lost.pop(number), record)
+    for job in lost.values():
+        error = f"its process ended {RETRIES + 1} times, perhaps for want of memory"
+        yield Record(job.input, job.output, error=error, exit_code=OdpieceError.exit_code)
+
+
+class _Aside:
+    """Standard output for our bytes; what Ray prints there by itself goes to standard error."""
+
+    def __init__(self, stdout):
+        self.buffer = stdout.buffer
+
+    def __getattr__(self, name):
+        return getattr(sys.stderr, name)
+
+
+@contextmanager
+def _connected(address):
+    """The module ray, connected until the end of the context."""
     ray = _connect(address)
     try:
-        lost = dict(enumerate(jobs))
-        for number, record in _results(ray, jobs, work, force, workers):
-            job = lost.pop(number)
-            yield replace(record, input=job.input, output=job.output)
-        for job in lost.values():
-            error = f"its process ended {RETRIES + 1} times, perhaps for want of memory"
-            yield Record(job.input, job.output, error=error, exit_code=OdpieceError.exit_code)
+        yield ray
     except ray.exceptions.RayError as error:
         raise OdpieceError(f"Ray failed: {_last_line(error)}") from None
     finally:
@@ -56,8 +74,9 @@ def do_all(jobs, work, force=False, workers=None, address=None):
 
 
 def _connect(address):
-    """The module ray, connected and quiet."""
+    """The module ray, connected, quiet, and without its reports of use."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data
@@ -83,14 +102,24 @@ def _results(ray, jobs, work, force, workers):
         fn_constructor_args=(work, force, _version()),
         compute=ray.data.ActorPoolStrategy(size=actors),
         num_cpus=1,
-        max_task_retries=RETRIES,
+        ray_remote_args_fn=_actor_options,
     )
     return (pickle.loads(row["item"]) for row in rows.iter_rows())
+
+
+def _actor_options():
+    return {"max_task_retries": RETRIES}
 
 
 def _everywhere(job):
     """The Job with absolute paths, since actors have working directories of their own."""
     return Job(*(p if is_remote(p) else os.path.abspath(local_path(p)) for p in (job.input, job.output)))
+
+
+def _named_as(job, record):
+    """The Record of the Job's own names instead of the absolute ones."""
+    error = record.error and record.error.replace(record.output, job.output).replace(record.input, job.input)
+    return replace(record, input=job.input, output=job.output, error=error)
 
 
 def _version():

@@ -9,6 +9,8 @@ from threadpoolctl import threadpool_info
 
 from odpiece.codec import threads
 from odpiece.codec.threads import map_in_threads
+from odpiece.models.interface import LOOKS
+from odpiece.models.library import load_model
 
 
 def blas_threads():
@@ -57,3 +59,18 @@ def test_the_first_error_ends_the_work(monkeypatch):
         map_in_threads(fail_first, range(500))
     assert len(begun) <= 3
     assert blas_threads() == before
+
+
+def test_the_transform_gives_the_same_bits_on_any_number_of_threads(photo, monkeypatch):
+    pixels, results = np.ascontiguousarray(photo[:128, :192]), []
+    for count in (1, 2, 3):
+        monkeypatch.setattr("odpiece.models.threads._limit", count)
+        transform = load_model.__wrapped__().transform  # one of its own, with sessions of its own
+        bands = transform.analyze(pixels)
+        latents = [np.rint(z).astype(np.int32) for z in bands]
+        error, gradients = transform.error(latents, 64, pixels, np.ones((128, 192), np.float32))
+        pictures = [transform.synthesize(latents, 64, look) for look in LOOKS]
+        results.append([np.asarray(a).tobytes() for a in (*bands, error, *gradients, *pictures)])
+        options = transform._get("analysis").get_session_options()
+        assert options.intra_op_num_threads == count
+    assert results[0] == results[1] == results[2]
