@@ -33,7 +33,7 @@ class Batch:
     def is_wanted(self, inputs, output):
         """Whether this is not the plain way of one file."""
         asked = self.jobs or self.skip_existing or self.dry_run or self.as_json or self.engine != "local"
-        return bool(asked) or self.into_folder(inputs, output)
+        return bool(asked) or self.into_folder(inputs, output) or os.path.isdir(inputs[0])
 
 
 def batch_options(function):

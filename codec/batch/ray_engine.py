@@ -1,13 +1,15 @@
 """Many machines: the files as a Ray Data pipeline, coded by actors that hold the model.
 
-Ray starts a lost actor anew and gives its file to another; what an earlier try has written whole is then found to be
-the same. Every machine must see the inputs and the outputs, on a shared file system or at URLs.
+Ray starts a lost actor anew and tries its files again a few times; what is missing at the end is given to new actors,
+a few times, too. What an earlier try has written whole is then found to be the same. Every machine must see the inputs
+and the outputs, on a shared file system or at URLs.
 """
 
 import logging
 import os
 import pickle
 import sys
+import warnings
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from importlib import metadata
@@ -18,7 +20,8 @@ from odpiece.formats.files import is_remote, local_path
 from odpiece.models.threads import limit_threads
 
 MOST_BLOCKS = 1000  # a block is what is done again when a machine is lost
-RETRIES = 3  # of a block whose actor dies; then its files are errors
+RETRIES = 3  # of a block whose actor dies; calls to a machine that is gone are counted, too
+ROUNDS = 3  # then its files are errors
 
 
 class Actor:
@@ -44,10 +47,11 @@ def do_all(jobs, work, force=False, workers=None, address=None):
     """
     lost = dict(enumerate(jobs))
     with redirect_stdout(_Aside(sys.stdout)), _connected(address) as ray:
-        for number, record in _results(ray, jobs, work, force, workers):
-            yield _named_as(lost.pop(number), record)
+        for _ in range(ROUNDS):
+            for number, record in _results(ray, lost, work, force, workers) if lost else ():
+                yield _named_as(lost.pop(number), record)
     for job in lost.values():
-        error = f"its process ended {RETRIES + 1} times, perhaps for want of memory"
+        error = "the processes that worked on it ended, perhaps for want of memory"
         yield Record(job.input, job.output, error=error, exit_code=OdpieceError.exit_code)
 
 
@@ -94,21 +98,20 @@ def _connect(address):
 
 
 def _results(ray, jobs, work, force, workers):
-    """(number, Record) of the jobs that were done, each once, as they are done."""
-    items = [{"item": pickle.dumps((i, _everywhere(job)))} for i, job in enumerate(jobs)]
-    actors = min(workers or int(ray.cluster_resources()["CPU"]), len(jobs))
-    rows = ray.data.from_items(items, override_num_blocks=min(len(items), MOST_BLOCKS)).map(
-        Actor,
-        fn_constructor_args=(work, force, _version()),
-        compute=ray.data.ActorPoolStrategy(size=actors),
-        num_cpus=1,
-        ray_remote_args_fn=_actor_options,
-    )
+    """(number, Record) of those of `jobs` (Jobs by number) that were done, each once, as they are done."""
+    items = [{"item": pickle.dumps((number, _everywhere(job)))} for number, job in jobs.items()]
+    actors = min(workers or int(ray.cluster_resources()["CPU"]), len(items))
+    blocks = ray.data.from_items(items, override_num_blocks=min(len(items), MOST_BLOCKS))
+    with warnings.catch_warnings():  # one that this way of naming RETRIES ends with Ray 2.64; there is no other yet
+        warnings.simplefilter("ignore", DeprecationWarning)
+        rows = blocks.map(
+            Actor,
+            fn_constructor_args=(work, force, _version()),
+            compute=ray.data.ActorPoolStrategy(size=actors),
+            num_cpus=1,
+            max_task_retries=RETRIES,
+        )
     return (pickle.loads(row["item"]) for row in rows.iter_rows())
-
-
-def _actor_options():
-    return {"max_task_retries": RETRIES}
 
 
 def _everywhere(job):

@@ -61,10 +61,8 @@ def test_a_folder_of_a_bucket_and_back(bucket, photo, tmp_path):
     assert written == {"out/a.odp": encode(pixels, 5), "out/deep/b.odp": encode(pixels, 5)}
 
     bucket.Object("in/bad.png").delete()
-    code, records, errors = run("encode", source, "-r", "-o", target, "-q", "5", "--skip-existing", "--json")
+    code, records, _ = run("encode", source, "-r", "-o", target, "-q", "5", "--skip-existing", "--json")
     assert (code, [r["skipped"] for r in records]) == (0, [True, True])
-    assert run("encode", source, "-r", "-o", target)[0] == 8
-    assert run("encode", f"{source}/nothing", "-r", "-o", target)[0] == 11
 
     code, _, errors = run("decode", f"{target}/deep/b.odp", "-o", str(tmp_path / "b.png"))
     assert code == 0, errors

@@ -107,7 +107,8 @@ def test_a_killed_node_loses_nothing_and_doubles_nothing(tmp_path, photo, cluste
         errors = process.stderr.read()
     assert process.returncode == 11, errors
     assert sorted(r["input"] for r in records) == sorted(map(str, inputs))
-    assert [Path(r["input"]).name for r in records if r.get("error")] == ["bad.png"]
+    failed = {Path(r["input"]).name: r["error"] for r in records if "error" in r}
+    assert failed == {"bad.png": f"{source}/bad.png is not a picture, give a PNG, JPEG, WebP, TIFF or the like"}
     results = {path.name: path.read_bytes() for path in output.iterdir()}
     assert results == {
         **{
