@@ -13,6 +13,7 @@ from odpiece.formats.files import is_remote, local_path, with_suffix
 from odpiece.formats.folders import ignores_case, is_folder, join, list_folder
 
 FOLDER_LINKS = "links to folders"
+NO_FILES = "pipes, devices and broken links"
 NO_SUFFIX = "no suffix"
 
 
@@ -99,7 +100,9 @@ def _inside(folder, work, plan, output):
     plan.passed_over.update({FOLDER_LINKS: listing.links} if listing.links else {})
     for path in listing.files:
         suffix = os.path.splitext(path)[1].lower()
-        if suffix in work.candidates:
+        if suffix in work.candidates and not is_remote(folder) and not os.path.isfile(join(local_path(folder), path)):
+            plan.passed_over[NO_FILES] += 1
+        elif suffix in work.candidates:
             yield path
         else:
             plan.passed_over[suffix or NO_SUFFIX] += 1

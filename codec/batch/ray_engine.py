@@ -8,6 +8,7 @@ and the outputs, on a shared file system or at URLs.
 import logging
 import os
 import pickle
+import socket
 import sys
 import warnings
 from contextlib import contextmanager, redirect_stdout
@@ -21,6 +22,7 @@ from odpiece.models.threads import limit_threads
 
 MOST_BLOCKS = 1000  # a block is what is done again when a machine is lost
 RETRIES = 3  # of a block whose actor dies; calls to a machine that is gone are counted, too
+TIMEOUT = 10  # seconds until a cluster has answered
 ROUNDS = 3  # then its files are errors
 
 
@@ -65,6 +67,17 @@ class _Aside:
         return getattr(sys.stderr, name)
 
 
+def _require_answer(address):
+    """Raise OptionError at once where nothing listens at host:port; Ray itself tries for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if not colon or not port.isdigit() or "/" in host:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), TIMEOUT).close()
+    except OSError as error:
+        raise OptionError(f"no Ray cluster at {address}: {error}") from None
+
+
 @contextmanager
 def _connected(address):
     """The module ray, connected until the end of the context."""
@@ -86,6 +99,7 @@ def _connect(address):
         import ray.data
     except ImportError:
         raise MissingExtraError("several machines need more packages: pip install 'odpiece[ray]'") from None
+    _require_answer(address)
     try:
         ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:

@@ -68,6 +68,13 @@ def test_what_is_passed_over_is_counted(tree):
     assert plan.summary("done") == "2 files done; 2 passed over (no suffix 1, .txt 1)"
 
 
+def test_pipes_and_broken_links_are_passed_over(tree):
+    os.mkfifo(tree / "in" / "pipe.png")
+    (tree / "in" / "broken.png").symlink_to("nowhere")
+    assert make_plan(Work(), ["in"], recursive=True).passed_over["pipes, devices and broken links"] == 2
+    assert len(pairs([(tree / "in").as_uri()], recursive=True)) == 2
+
+
 def test_a_folder_needs_r(tree):
     with pytest.raises(ImageError, match="in is a folder, give -r"):
         make_plan(Work(), ["in", "in/a.png"])

@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -12,8 +13,10 @@ from threading import Thread
 import pytest
 from PIL import Image
 
+from odpiece.codec.batch import ray_engine
 from odpiece.codec.batch.processes import do_all
 from odpiece.codec.batch.work import Encoding, Job
+from odpiece.formats.errors import OptionError
 
 pytest.importorskip("ray.data", reason="needs odpiece[ray]")
 
@@ -87,9 +90,8 @@ def test_a_killed_node_loses_nothing_and_doubles_nothing(tmp_path, photo, cluste
     for i, name in enumerate(names):
         Image.fromarray(photo[i : i + 64, : 64 + i]).save(source / name)
     (source / "bad.png").write_bytes(b"no picture")
-    expected = {
-        r.input: r for r in do_all([Job(str(source / n), str(one / n)) for n in names], Encoding("quality", QUALITY))
-    }
+    jobs = [Job(str(source / name), str((one / name).with_suffix(".odp"))) for name in names]
+    assert not any(record.error for record in do_all(jobs, Encoding("quality", QUALITY), workers=1))
     waiting = source / "waiting.png"  # its reader waits until there is a writer
     os.mkfifo(waiting)
 
@@ -109,11 +111,14 @@ def test_a_killed_node_loses_nothing_and_doubles_nothing(tmp_path, photo, cluste
     assert sorted(r["input"] for r in records) == sorted(map(str, inputs))
     failed = {Path(r["input"]).name: r["error"] for r in records if "error" in r}
     assert failed == {"bad.png": f"{source}/bad.png is not a picture, give a PNG, JPEG, WebP, TIFF or the like"}
-    results = {path.name: path.read_bytes() for path in output.iterdir()}
-    assert results == {
-        **{
-            Path(name).with_suffix(".odp").name: Path(r.output).read_bytes()
-            for name, r in zip(names, expected.values())
-        },
-        "waiting.odp": (one / names[0]).read_bytes(),
-    }
+    expected = {path.name: path.read_bytes() for path in one.iterdir()}
+    expected["waiting.odp"] = expected["0.odp"]
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == expected
+
+
+def test_where_no_cluster_is():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(OptionError, match=f"no Ray cluster at {address}"):
+            next(ray_engine.do_all([Job("a", "b")], Encoding("quality", QUALITY), address=address))
