@@ -77,6 +77,8 @@ def run_batch(work, inputs, output, batch, force, console):
     if batch.dry_run:
         _show(plan, batch)
         return
+    if batch.engine == "local":  # the machines of a cluster may have what this one has not
+        work.require()
     if output and plan.jobs and batch.into_folder(inputs, output):
         make_folder(output)
     with Tally(plan, console, batch.as_json) as tally, closing(_records(plan.jobs, work, batch, force)) as records:

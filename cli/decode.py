@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from odpiece.cli.batch import batch_options, run_batch
-from odpiece.cli.options import File, max_pixels_option, output_options, output_path, shown
+from odpiece.cli.options import File, backend_options, max_pixels_option, output_options, output_path, shown
 from odpiece.formats.files import STANDARD, check_output, make_folder, read_bytes, write_bytes
 
 
@@ -45,10 +45,13 @@ from odpiece.formats.files import STANDARD, check_output, make_folder, read_byte
     metavar="DIR",
     help="Also write a picture for each group of tokens as it arrives, DIR/00-lengths.png and so on.",
 )
+@backend_options
 @batch_options
 @max_pixels_option
 @output_options
-def decode(inputs, output, form, tokens, look, allow_partial, progressive, max_pixels, batch, force, console):
+def decode(
+    inputs, output, form, tokens, look, allow_partial, progressive, backend, device, max_pixels, batch, force, console
+):
     """Decode .odp files (- for standard input).
 
     \b
@@ -72,7 +75,7 @@ def decode(inputs, output, form, tokens, look, allow_partial, progressive, max_p
 
     by_name = output and output != STANDARD and not into_folder
     suffix = suffix_of(Path(output)) if by_name else f".{form or 'png'}"
-    decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels)
+    decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device)
     if several:
         run_batch(decoding, inputs, output, batch, force, console)
         return
@@ -86,6 +89,7 @@ def _decode_one(name, output, decoding, force, console):
     """The Contents of the file `name`, whose picture is written."""
     from odpiece.formats.images import write_image
 
+    console.detail(f"tokenizer on {decoding.model.backend}, {decoding.model.device}")
     data = read_bytes(name)
     console.detail(f"read {len(data)} bytes from {name}")
     with console.stages("tokens", "picture", "write") as begin:

@@ -3,7 +3,7 @@
 import click
 
 from odpiece.cli.batch import batch_options, run_batch
-from odpiece.cli.options import File, max_pixels_option, output_options, output_path, shown
+from odpiece.cli.options import File, backend_options, max_pixels_option, output_options, output_path, shown
 from odpiece.formats.files import check_output, read_bytes, write_bytes
 
 DEFAULT_QUALITY = 64
@@ -69,10 +69,11 @@ class Kept(click.ParamType):
     show_default=True,
     help="How long to search for better tokens, 0 (not at all) to 9.",
 )
+@backend_options
 @batch_options
 @max_pixels_option
 @output_options
-def encode(inputs, output, coder, fixed, keep, effort, max_pixels, batch, force, console, **targets):
+def encode(inputs, output, coder, fixed, keep, effort, backend, device, max_pixels, batch, force, console, **targets):
     """Encode pictures (PNG, JPEG, WebP, ...; - for standard input).
 
     \b
@@ -87,6 +88,7 @@ def encode(inputs, output, coder, fixed, keep, effort, max_pixels, batch, force,
         raise click.UsageError("give only one of -q, --size, --bpp, --psnr, --ssim and --lpips")
     target = next(iter(targets.items()), ("quality", DEFAULT_QUALITY))
     options = {"fixed": fixed, "keep": keep, "effort": effort, "max_pixels": max_pixels}
+    options |= {"backend": backend, "device": device}
     if batch.is_wanted(inputs, output):
         run_batch(_encoding(target, coder, options), inputs, output, batch, force, console)
     else:
@@ -104,6 +106,7 @@ def _encoding(target, coder, options):
 
 def _encode_one(name, output, encoding, force, console):
     data = read_bytes(name)
+    console.detail(f"tokenizer on {encoding.model.backend}, {encoding.model.device}")
     with console.stages("read", "encode") as begin:
         begin("read")
         picture = encoding.read(data, name)

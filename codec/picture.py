@@ -25,18 +25,18 @@ RAW_BITS = 6  # a latent, under an alphabet of 64
 def encode(pixels, q=64, *, effort=EFFORT, model=None, coder=CoderId.LEARNED, fixed=False, metadata=None):
     """The bytes of an .odp file.
 
-    `pixels` is uint8 sRGB of any height H and width W from 1: (H, W, 3), with alpha (H, W, 4), grey (H, W), or
-    grey with alpha (H, W, 2); `q` the most tokens that each 64x64 piece keeps, 1..1024; `effort` 0..9 how long to
-    search for better tokens (codec/refinement.py); `model` a Model (default: the installed one); `coder` a CoderId;
-    `fixed` keeps all q tokens even where fewer pay; `metadata` a dict of bytes to keep, with any of the keys
-    "exif", "icc" (of which then the colours are) and "xmp". Raises OptionError.
+    `pixels` is a Pillow image, or uint8 sRGB of any height H and width W from 1: (H, W, 3), with alpha (H, W, 4),
+    grey (H, W), or grey with alpha (H, W, 2); `q` the most tokens that each 64x64 piece keeps, 1..1024; `effort`
+    0..9 how long to search for better tokens (codec/refinement.py); `model` a Model (default: the installed one);
+    `coder` a CoderId; `fixed` keeps all q tokens even where fewer pay; `metadata` a dict of bytes to keep, with any of
+    the keys "exif", "icc" (of which then the colours are) and "xmp". Raises OptionError.
 
     >>> import numpy as np
     >>> data = encode(np.full((40, 50, 3), 128, np.uint8), q=4)
     >>> decode(data).shape
     (40, 50, 3)
     """
-    q = _checked_count(q, "q")
+    q = check_count(q, "q")
     return Analyzed(pixels, model=model, coder=coder, fixed=fixed, metadata=metadata).encode(q, effort=effort)
 
 
@@ -97,7 +97,7 @@ def decode(data, *, tokens=None, look=LOOKS[0], model=None, max_pixels=MAX_PIXEL
     ImageError for a picture of more than `max_pixels`, before anything of its size is made.
     """
     contents = read(data, model=model, max_pixels=max_pixels)
-    kept = contents.tokens if tokens is None else contents.tokens.first(_checked_count(tokens, "tokens"))
+    kept = contents.tokens if tokens is None else contents.tokens.first(check_count(tokens, "tokens"))
     return contents.picture(kept, look)
 
 
@@ -107,7 +107,7 @@ def truncate(data, tokens, *, model=None, max_pixels=MAX_PIXELS):
     The picture is not needed and no pixel is computed; chunks are kept. Raises as `decode` does.
     """
     contents = read(data, model=model, max_pixels=max_pixels)
-    limit = min(_checked_count(tokens, "tokens"), contents.header.limit)
+    limit = min(check_count(tokens, "tokens"), contents.header.limit)
     kept, header = contents.tokens.first(limit), replace(contents.header, limit=limit)
     coder = coder_of(header.coder, contents.model)
     return _pack(*encode_segments(lambda segment: segment.crop_tokens(kept), coder, header), header, contents.chunks)
@@ -194,7 +194,7 @@ def _read(data, model, max_pixels, partial=False):
     """Contents, of which `read` checks the checksum."""
     header, chunks, stored = container.unpack(data, max_pixels=max_pixels, partial=partial)
     if model is None or model.fingerprint != header.model:
-        model = find_model(header.model)
+        model = find_model(header.model, *((model.backend, model.device) if model else ()))
     parts = decode_segments(stored, coder_of(header.coder, model), header, partial)
     tokens = join_tokens([part.tokens for part in parts], header)
     groups = join_groups([part.groups for part in parts])
@@ -233,6 +233,10 @@ def _split(pixels):
 
 
 def _checked_pixels(pixels):
+    if hasattr(pixels, "getbands"):  # of Pillow, which whoever made it has imported
+        from odpiece.formats.images import image_pixels
+
+        pixels = image_pixels(pixels)
     pixels = np.asarray(pixels)
     fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4))
     if pixels.dtype != np.uint8 or not fits or 0 in pixels.shape:
@@ -240,7 +244,8 @@ def _checked_pixels(pixels):
     return pixels
 
 
-def _checked_count(count, name):
+def check_count(count, name):
+    """`count` as an int. Raises OptionError, with its `name`, unless it is a whole number from 1 to 1024."""
     if not (isinstance(count, (int, np.integer)) and 1 <= count <= TOKENS):
         raise OptionError(f"{name} is {count}, give a whole number from 1 to {TOKENS}")
     return int(count)

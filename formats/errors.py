@@ -10,7 +10,8 @@
     ├── OutputExistsError     8   an output that exists and may not be replaced
     ├── OutputError           9   an output that cannot be written
     ├── MissingExtraError    10   a feature whose optional dependency is not installed
-    └── BatchError           11   some files of many could not be done; the others are
+    ├── BatchError           11   some files of many could not be done; the others are
+    └── DeviceError          12   a device that is not there or cannot be used
 
 Messages are one line and say what to do.
 """
@@ -60,3 +61,7 @@ class MissingExtraError(OdpieceError):
 
 class BatchError(OdpieceError):
     exit_code = 11
+
+
+class DeviceError(OdpieceError):
+    exit_code = 12

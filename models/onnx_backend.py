@@ -1,6 +1,9 @@
 """The tokenizer on onnxruntime: graphs without weights, given the tensors of the weights file."""
 
+import io
 import os
+from contextlib import redirect_stdout
+from threading import Lock
 
 import numpy as np
 
@@ -8,13 +11,47 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it writes event file
 
 import onnxruntime as ort  # noqa: E402
 
-from odpiece.models.interface import BANDS, LOOKS, grain, octave_weights
+from odpiece.formats.errors import DeviceError  # noqa: E402
+from odpiece.models.backends import library_errors  # noqa: E402
+from odpiece.models.interface import BANDS, LOOKS, PIECE, grain, octave_weights
 from odpiece.models.threads import thread_limit
 
-ort.set_default_logger_severity(3)
+ERRORS, FATAL = 3, 4
+ort.set_default_logger_severity(ERRORS)
+
+CUDA = "CUDAExecutionProvider"
+PROVIDERS = {
+    "cpu": ["CPUExecutionProvider"],
+    # not the default search, which times every algorithm for each new size of picture
+    "cuda": [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"],
+}
+CUDA_PACKAGE = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 
-def _session(graph, tensors):
+def providers():
+    """What this onnxruntime was built for, which need not be there."""
+    return ort.get_available_providers()
+
+
+def cuda_fault():
+    """Why onnxruntime cannot use CUDA here, in one line; None where it can."""
+    if CUDA not in providers():
+        return f"this onnxruntime is built without it: {CUDA_PACKAGE}"
+    said = io.StringIO()
+    with redirect_stdout(said):  # where it reports libraries that it cannot load
+        ort.preload_dlls()
+    ort.set_default_logger_severity(FATAL)
+    try:
+        ort.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), "cuda", 0)
+    except RuntimeError:
+        missing = next((line for line in said.getvalue().splitlines() if line.startswith("Failed")), "")
+        return f"onnxruntime finds no GPU that it can use ({missing or 'check the driver with nvidia-smi'})"
+    finally:
+        ort.set_default_logger_severity(ERRORS)
+    return None
+
+
+def _session(graph, tensors, device):
     """A session of the graph file `graph`, and the initializers it reads; `tensors` are {name: float array}.
 
     The initializers do not copy the arrays, and the session does not hold them: keep both together.
@@ -24,42 +61,54 @@ def _session(graph, tensors):
     arrays = {name: np.ascontiguousarray(t, dtype=np.float32) for name, t in tensors.items()}
     values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     options.add_external_initializers(list(values), list(values.values()))
-    return ort.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"]), values
+    session = ort.InferenceSession(graph.read_bytes(), options, providers=PROVIDERS[device])
+    session.disable_fallback()
+    if device == "cuda" and CUDA not in session.get_providers():  # it goes on without, and only logs it
+        raise DeviceError("onnxruntime could not start on the GPU: odpiece doctor says more")
+    return session, values
 
 
 class OnnxTransform:
-    """A Transform (see interface.py) on the CPU, on all its cores or as many as models/threads.py allows.
+    """A Transform (see interface.py) on `device`, "cpu" (all cores, or as models/threads.py says) or "cuda".
 
     `load(*prefixes)` must give {name: float array} of the weights file's tensors whose names start so, and
     `graph(name)` the path of the graph "analysis", "gradient" or of a look. Sessions are made at first use: an
     encoder never loads the synthesis.
     """
 
-    def __init__(self, load, graph):
-        self._load, self._graph = load, graph
-        self._sessions = {}
+    def __init__(self, load, graph, device="cpu"):
+        self._load, self._graph, self.device = load, graph, device
+        self._sessions, self._lock = {}, Lock()
 
     def _get(self, name, *prefixes):
-        if name not in self._sessions:
-            self._sessions[name] = _session(self._graph(name), self._load(*prefixes))
-        return self._sessions[name][0]
+        with self._lock:  # of several threads the first makes the session, the others wait for it
+            if name not in self._sessions:
+                self._sessions[name] = _session(self._graph(name), self._load(*prefixes), self.device)
+            return self._sessions[name][0]
 
+    @library_errors
     def analyze(self, pixels):
         bands = [f"band{i}" for i in range(len(BANDS))]
         return tuple(b[0] for b in self._get("analysis", "analysis.").run(bands, {"pixels": pixels}))
 
-    def synthesize(self, latents, q, look):
+    @library_errors
+    def synthesize(self, latents, q, look, place=(0, 0)):
         feed = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed["octaves"] = octave_weights(q)[None]
         session = self._get(look, "synthesis.", f"looks.{look}.")
         if len(session.get_inputs()) > len(feed):
-            rows, columns = latents[-1].shape[1:]
-            feed |= {"grain16": grain(rows, columns)[None], "grain8": grain(2 * rows, 2 * columns)[None]}
+            feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
         return session.run(["pixels"], feed)[0]
 
+    @library_errors
     def error(self, latents, q, pixels, importance, gradients=True):
         bands = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed = bands | {"octaves": octave_weights(q)[None], "pixels": pixels, "importance": importance}
         names = ["error", *(f"gradient{i}" for i in range(len(BANDS)) if gradients)]
         error, *found = self._get("gradient", "synthesis.", f"looks.{LOOKS[0]}.").run(names, feed)
         return error, tuple(g[0] for g in found)
+
+
+def _grain(shape, place, side):
+    """The noise of `shape` pieces from the piece at `place`, `side` x `side` values a piece."""
+    return grain(*(side * n for n in (*shape, *place)))

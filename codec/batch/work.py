@@ -10,6 +10,9 @@ from odpiece.formats.errors import OdpieceError, OutputExistsError
 from odpiece.formats.files import local_path, make_folder, read_bytes, write_bytes
 from odpiece.formats.images import OPAQUE, SUFFIXES, read_image, write_image
 from odpiece.models.interface import LOOKS
+from odpiece.models.library import load_model
+
+METRICS = {"ssim": "ms-ssim", "lpips": "st-lpips"}  # of targets that need odpiece[compare]
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,24 @@ class Encoding:
     keep: tuple[str, ...] = ()
     effort: int = 1
     max_pixels: int = MAX_PIXELS
+    backend: str = "onnx"
+    device: str = "cpu"
     suffix = ".odp"
     candidates = SUFFIXES
     candidates_are = "pictures"
+
+    @property
+    def model(self):
+        """The Model, which a process keeps. Raises MissingExtraError, DeviceError."""
+        return load_model(backend=self.backend, device=self.device)
+
+    def require(self):
+        """Raise MissingExtraError or DeviceError for what all files need, before the first is read."""
+        if self.target in METRICS:
+            from odpiece.codec.comparison.metrics import find_metric
+
+            find_metric(METRICS[self.target]).require()
+        return self.model
 
     def read(self, data, name):
         """The Picture in the bytes of the picture file `name`. Raises ImageError."""
@@ -70,6 +88,7 @@ class Encoding:
     def encode(self, picture):
         """(bytes of the .odp file of a Picture, its q). Raises OptionError, MissingExtraError."""
         options = {"coder": self.coder, "fixed": self.fixed, "effort": self.effort, "metadata": picture.metadata}
+        options["model"] = self.model
         packed = _encode(picture.pixels, self.target, self.value, options)
         return packed, unpack_header(packed, max_pixels=self.max_pixels)[0].q
 
@@ -90,12 +109,23 @@ class Decoding:
     look: str = LOOKS[0]
     allow_partial: bool = False
     max_pixels: int = MAX_PIXELS
+    backend: str = "onnx"
+    device: str = "cpu"
     candidates = frozenset({".odp", ".odpi"})
     candidates_are = ".odp files"
 
+    @property
+    def model(self):
+        """The Model, which a process keeps. Raises MissingExtraError, DeviceError."""
+        return load_model(backend=self.backend, device=self.device)
+
+    def require(self):
+        """Raise MissingExtraError or DeviceError for what all files need, before the first is read."""
+        return self.model
+
     def read(self, data):
         """The Contents of an .odp file's bytes. Raises as `read` and `read_partial` do."""
-        return (read_partial if self.allow_partial else read)(data, max_pixels=self.max_pixels)
+        return (read_partial if self.allow_partial else read)(data, model=self.model, max_pixels=self.max_pixels)
 
     def picture(self, contents):
         """uint8 of the shape that was encoded."""

@@ -197,6 +197,15 @@ def test_a_folder_needs_r(folder, capsys):
         assert err.startswith("odpiece: in is a folder, give -r")
 
 
+def test_what_all_files_need_is_said_before_the_work(folder, capsys, monkeypatch):
+    def missing(self):
+        raise errors.MissingExtraError("needs more packages")
+
+    monkeypatch.setattr("odpiece.codec.comparison.metrics.Metric.require", missing)
+    _, err = run(capsys, "encode", "in", "-r", "-o", "out", "--ssim", "0.9", code=errors.MissingExtraError.exit_code)
+    assert err == "odpiece: needs more packages\n" and not Path("out").exists()
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_complete(capsys, monkeypatch, shell):
     monkeypatch.setenv("_ODPIECE_COMPLETE", f"{shell}_complete")

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_info
 from odpiece.codec import threads
 from odpiece.codec.threads import map_in_threads
 from odpiece.models.interface import LOOKS
-from odpiece.models.library import load_model
+from odpiece.models.library import Model, load_model
 
 
 def blas_threads():
@@ -62,10 +62,10 @@ def test_the_first_error_ends_the_work(monkeypatch):
 
 
 def test_the_transform_gives_the_same_bits_on_any_number_of_threads(photo, monkeypatch):
-    pixels, results = np.ascontiguousarray(photo[:128, :192]), []
+    pixels, results, shared = np.ascontiguousarray(photo[:128, :192]), [], load_model()
     for count in (1, 2, 3):
         monkeypatch.setattr("odpiece.models.threads._limit", count)
-        transform = load_model.__wrapped__().transform  # one of its own, with sessions of its own
+        transform = Model(shared.name, shared.path, shared.sha256).transform  # with sessions of its own
         bands = transform.analyze(pixels)
         latents = [np.rint(z).astype(np.int32) for z in bands]
         error, gradients = transform.error(latents, 64, pixels, np.ones((128, 192), np.float32))
