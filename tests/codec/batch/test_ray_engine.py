@@ -40,8 +40,11 @@ def readers(name):
 def parent(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-nodes = {n.all_processes["raylet"][0].process.pid: n for n in (cluster.add_node(num_cpus=1) for _ in range(2))}
+options = {"include_dashboard": False, "_system_config": {"health_check_period_ms": 500}}
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0} | options)
+nodes = [cluster.add_node(wait=False, num_cpus=1) for _ in range(2)]
+nodes = {node.all_processes["raylet"][0].process.pid: node for node in nodes}
+cluster.wait_for_nodes()
 print(cluster.address, flush=True)
 for line in sys.stdin:
     raylets = {parent(pid) for pid in readers(line.strip())} & nodes.keys()
