@@ -113,9 +113,8 @@ def _listed(path):
 def _show(plan, batch):
     """One line for each job, as JSON or for people."""
     for job in plan.jobs:
-        line = (
-            json.dumps({"input": job.input, "output": job.output}) if batch.as_json else f"{job.input} -> {job.output}"
-        )
+        facts = {"input": job.input, "output": job.output}
+        line = json.dumps(facts) if batch.as_json else f"{job.input} -> {job.output}"
         write_bytes(STANDARD, os.fsencode(line + "\n"))
     click.echo(plan.summary("to do"), err=True)
 

@@ -68,10 +68,8 @@ class Tally:
             self._console.warn(f"{self._first[warning]}{more}: {warning}")
         self._console.result(self._plan.summary(self._sum(), self._done))
         for record in self._failed:
-            click.echo(
-                f"failed: {record.error if record.input in record.error else f'{record.input}: {record.error}'}",
-                err=True,
-            )
+            named = record.input in record.error
+            click.echo(f"failed: {record.error if named else f'{record.input}: {record.error}'}", err=True)
         if self._failed:
             total = len(self._plan.jobs) + len(self._plan.failed)
             raise BatchError(f"{len(self._failed)} of {total} failed, as listed above; the others are done")
