@@ -17,6 +17,11 @@ WRITERS = {
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".webp": {"format": "WEBP", "lossless": True},
 }
+# What is taken for a picture in a folder; a file that is named is read whatever its suffix is
+SUFFIXES = frozenset(
+    ".avif .bmp .dib .gif .icns .ico .j2k .jfif .jp2 .jpe .jpeg .jpf .jpg .jpx .pbm .pcx .pgm .png .pnm .ppm .psd .qoi "
+    ".sgi .tga .tif .tiff .webp .xbm .xpm".split()
+)
 OPAQUE = (".jpg", ".jpeg")  # formats without alpha
 NAMES = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}  # in Pillow
 LONGEST = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}

@@ -14,6 +14,7 @@ import onnxruntime as ort  # noqa: E402
 from odpiece.formats.errors import DeviceError  # noqa: E402
 from odpiece.models.backends import library_errors  # noqa: E402
 from odpiece.models.interface import BANDS, LOOKS, PIECE, grain, octave_weights
+from odpiece.models.threads import thread_limit
 
 ERRORS, FATAL = 3, 4
 ort.set_default_logger_severity(ERRORS)
@@ -56,6 +57,7 @@ def _session(graph, tensors, device):
     The initializers do not copy the arrays, and the session does not hold them: keep both together.
     """
     options = ort.SessionOptions()
+    options.intra_op_num_threads = thread_limit() or 0  # 0: one a core; the results are the same bit by bit
     arrays = {name: np.ascontiguousarray(t, dtype=np.float32) for name, t in tensors.items()}
     values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     options.add_external_initializers(list(values), list(values.values()))
@@ -67,7 +69,7 @@ def _session(graph, tensors, device):
 
 
 class OnnxTransform:
-    """A Transform (see interface.py) on `device`, "cpu" (all of its cores) or "cuda".
+    """A Transform (see interface.py) on `device`, "cpu" (all cores, or as models/threads.py says) or "cuda".
 
     `load(*prefixes)` must give {name: float array} of the weights file's tensors whose names start so, and
     `graph(name)` the path of the graph "analysis", "gradient" or of a look. Sessions are made at first use: an
