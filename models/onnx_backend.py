@@ -1,6 +1,7 @@
 """The tokenizer on onnxruntime: graphs without weights, given the tensors of the weights file."""
 
 import os
+from threading import Lock
 
 import numpy as np
 
@@ -8,7 +9,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it writes event file
 
 import onnxruntime as ort  # noqa: E402
 
-from odpiece.models.interface import BANDS, LOOKS, grain, octave_weights
+from odpiece.models.interface import BANDS, LOOKS, PIECE, grain, octave_weights
 
 ort.set_default_logger_severity(3)
 
@@ -35,24 +36,24 @@ class OnnxTransform:
 
     def __init__(self, load, graph):
         self._load, self._graph = load, graph
-        self._sessions = {}
+        self._sessions, self._lock = {}, Lock()
 
     def _get(self, name, *prefixes):
-        if name not in self._sessions:
-            self._sessions[name] = _session(self._graph(name), self._load(*prefixes))
-        return self._sessions[name][0]
+        with self._lock:  # of several threads the first makes the session, the others wait for it
+            if name not in self._sessions:
+                self._sessions[name] = _session(self._graph(name), self._load(*prefixes))
+            return self._sessions[name][0]
 
     def analyze(self, pixels):
         bands = [f"band{i}" for i in range(len(BANDS))]
         return tuple(b[0] for b in self._get("analysis", "analysis.").run(bands, {"pixels": pixels}))
 
-    def synthesize(self, latents, q, look):
+    def synthesize(self, latents, q, look, place=(0, 0)):
         feed = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed["octaves"] = octave_weights(q)[None]
         session = self._get(look, "synthesis.", f"looks.{look}.")
         if len(session.get_inputs()) > len(feed):
-            rows, columns = latents[-1].shape[1:]
-            feed |= {"grain16": grain(rows, columns)[None], "grain8": grain(2 * rows, 2 * columns)[None]}
+            feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
         return session.run(["pixels"], feed)[0]
 
     def error(self, latents, q, pixels, importance, gradients=True):
@@ -61,3 +62,8 @@ class OnnxTransform:
         names = ["error", *(f"gradient{i}" for i in range(len(BANDS)) if gradients)]
         error, *found = self._get("gradient", "synthesis.", f"looks.{LOOKS[0]}.").run(names, feed)
         return error, tuple(g[0] for g in found)
+
+
+def _grain(shape, place, side):
+    """The noise of `shape` pieces from the piece at `place`, `side` x `side` values a piece."""
+    return grain(*(side * n for n in (*shape, *place)))
