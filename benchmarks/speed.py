@@ -4,9 +4,9 @@
 
 Pictures are mosaics of the photographs in FOLDER, of the sizes nearest to MEGAPIXELS (default: all of SIZES), kept as
 PNG. First whole commands, from process start to finished file, odpiece beside cwebp -m 6, avifenc -s 4 and cjxl -e 7
-(at their own qualities and threads; Debian: webp, libavif-bin, libjxl-tools), each decoded to PNG. Then the parts of odpiece inside one process whose
-networks are loaded; tokens, prior and coder run in as many threads as there are cores, and share their time as the
-threads spend it. Last the networks' rate of multiplications and additions beside that of a product of large matrices.
+(at their own qualities; Debian: webp, libavif-bin, libjxl-tools), each decoded to PNG. Then the parts of odpiece inside
+one process whose networks are loaded. Last the networks' rate of multiplications and additions beside that of a product
+of large matrices. Needs odpiece[torch] for ONNX.
 """
 
 import argparse
@@ -19,16 +19,16 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 from mosaics import mosaic, read_folder
 
-from odpiece.codec.coders import LearnedCoder, coder_of
+from odpiece.codec.coders import coder_of
 from odpiece.codec.picture import read
-from odpiece.codec.quantization import RateAware, source
+from odpiece.codec.quantization import source
 from odpiece.codec.range_coder import Reader, Writer
 from odpiece.codec.segments import encode_segments
 from odpiece.codec.windows import analyze, synthesize
@@ -41,15 +41,16 @@ from odpiece.models.prior import Predictor
 
 SIZES = {0.07: (256, 256), 0.4: (768, 512), 2: (1664, 1216), 12: (4000, 3000), 48: (8000, 6000)}
 Q = 64
+SCALES = {"pixels": 1, "band0": 64, "band1": 32, "band2": 16, "grain16": 16, "grain8": 8}
+WEIGHTS = Path(__file__).parent.parent / "models" / "weights"
 RUNS = 3  # of which the median counts; one of pictures above MANY megapixels
 MANY = 20
-ODPIECE = [str(Path(sys.executable).with_name("odpiece"))]
-COMMANDS = {  # (encode, decode), each with IN and OUT
-    "odpiece -e 0": ([*ODPIECE, "encode", "IN", "-o", "OUT.odp", "-e", "0"], [*ODPIECE, "decode", "IN", "-o", "OUT.png"]),
-    "odpiece": ([*ODPIECE, "encode", "IN", "-o", "OUT.odp"], [*ODPIECE, "decode", "IN", "-o", "OUT.png", "--look", "natural"]),
-    "cwebp -m 6": (["cwebp", "-quiet", "-mt", "-m", "6", "IN", "-o", "OUT.webp"], ["dwebp", "-quiet", "-mt", "IN", "-o", "OUT.png"]),
-    "avifenc -s 4": (["avifenc", "-s", "4", "IN", "OUT.avif"], ["avifdec", "IN", "OUT.png"]),
-    "cjxl -e 7": (["cjxl", "--quiet", "-e", "7", "IN", "OUT.jxl"], ["djxl", "--quiet", "IN", "OUT.png"]),
+COMMANDS = {  # encode, decode
+    "odpiece -e 0": ("odpiece encode IN -o OUT.odp -e 0", "odpiece decode IN -o OUT.png"),
+    "odpiece": ("odpiece encode IN -o OUT.odp", "odpiece decode IN -o OUT.png --look natural"),
+    "cwebp -m 6": ("cwebp -quiet -mt -m 6 IN -o OUT.webp", "dwebp -quiet -mt IN -o OUT.png"),
+    "avifenc -s 4": ("avifenc -s 4 -j all IN OUT.avif", "avifdec -j all IN OUT.png"),
+    "cjxl -e 7": ("cjxl --quiet -e 7 IN OUT.jxl", "djxl --quiet IN OUT.png"),
 }
 
 
@@ -71,43 +72,39 @@ def main():
 
 
 def show_commands(png, megapixels):
-    print("| command | encode s | MP/s | MB | bytes | decode s | MP/s | MB |\n|---|---|---|---|---|---|---|---|")
+    print("| command | encode s | MP/s | bytes | decode s | MP/s |\n|---|---|---|---|---|---|")
     for name, commands in COMMANDS.items():
         cells, given = [], png
         for command in commands:
-            if not shutil.which(command[0]):
-                cells.append(f"{command[0]} is not installed")
+            program, *words = command.split()
+            program = shutil.which(program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+            if not program:
+                cells.append(f"{command.split()[0]} is not installed")
                 break
-            made = png.with_name("made" + Path(next(part for part in command if part.startswith("OUT"))).suffix)
-            line = [{"IN": str(given)}.get(part, str(made) if part.startswith("OUT") else part) for part in command]
-            seconds, memory = median(lambda line=line, made=made: timed_process(line, made), megapixels)
-            cells.append(f"{seconds:.2f} | {megapixels / seconds:.2f} | {memory:.0f}")
-            if given == png:
-                cells.append(f"{made.stat().st_size}")
+            made = png.with_name("made" + Path(next(word for word in words if word.startswith("OUT"))).suffix)
+            words = [str(given) if word == "IN" else str(made) if word.startswith("OUT") else word for word in words]
+            seconds = median(partial(timed_process, [program, *words], made), megapixels)
+            cells += [f"{seconds:.2f}", f"{megapixels / seconds:.2f}"] + [f"{made.stat().st_size}"] * (given == png)
             given = made
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 def timed_process(command, made):
-    """(seconds, most megabytes of resident memory) of a command that writes the file `made`."""
+    """Seconds from the start of a process to its end; it writes the file `made`."""
     made.unlink(missing_ok=True)
     started = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.perf_counter() - started
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {child.returncode}")
-    return seconds, usage.ru_maxrss / 1e3
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - started
 
 
 def median(function, megapixels):
-    """The median, by its first number, of what `function` gives in RUNS calls."""
-    return sorted(function() for _ in range(1 if megapixels > MANY else RUNS))[(megapixels <= MANY) * (RUNS // 2)]
+    """The median of what `function` gives in RUNS calls."""
+    return statistics.median(function() for _ in range(1 if megapixels > MANY else RUNS))
 
 
 def show_parts(png, megapixels):
-    encode_parts(png), decode_parts(png)  # which loads the networks
+    encode_parts(png)
+    decode_parts(png)  # by now the networks are loaded
     for name, function in (("encode -e 0", encode_parts), ("decode", decode_parts)):
         runs = [function(png) for _ in range(1 if megapixels > MANY else RUNS)]
         parts = {part: statistics.median(run[part] for run in runs) for part in runs[0]}
@@ -156,3 +153,80 @@ class Lap:
     def __call__(self):
         last, self._last = self._last, time.perf_counter()
         return self._last - last
+
+
+class Shares:
+    """Counts the processor time that all threads spend inside it in the prior and in the range coder."""
+
+    METHODS = {(Predictor, "predict"): "prior"} | {
+        (channel, name): "coder" for channel in (Writer, Reader) for name in ("symbols", "uniform")
+    }
+
+    def __enter__(self):
+        self._spent, self._lock = Counter(), threading.Lock()
+        self._began = time.process_time()
+        self._kept = {(owner, name): getattr(owner, name) for owner, name in self.METHODS}
+        for (owner, name), method in self._kept.items():
+            setattr(owner, name, self._counted(method, self.METHODS[owner, name]))
+        return self
+
+    def __exit__(self, *error):
+        self._all = time.process_time() - self._began
+        for (owner, name), method in self._kept.items():
+            setattr(owner, name, method)
+
+    def _counted(self, method, part):
+        def counted(*arguments):
+            started = time.thread_time()
+            try:
+                return method(*arguments)
+            finally:
+                with self._lock:
+                    self._spent[part] += time.thread_time() - started
+
+        return counted
+
+    def of(self, seconds):
+        """{part: seconds} of the wall time: parts share it as they share the processor time."""
+        prior, coder = (self._spent[part] / self._all * seconds for part in ("prior", "coder"))
+        return {"tokens": seconds - prior - coder, "prior": prior, "coder": coder}
+
+
+def show_peak(pixels):
+    """Print the rates of the networks on `pixels`, and of a product of matrices, in GFLOP/s."""
+    model, side = load_model(), 2048
+    a = np.random.default_rng(0).normal(size=(side, side)).astype(np.float32)
+    peak = 2e-9 * side**3 / fastest(lambda: a @ a)
+    print(f"\nproduct of float32 matrices of {side}x{side}: {peak:.0f} GFLOP/s")
+    latents = model.transform.analyze(pixels)
+    runs = {"analysis": lambda: model.transform.analyze(pixels)}
+    runs |= {look: lambda look=look: model.transform.synthesize(latents, Q, look) for look in LOOKS}
+    for name, run in runs.items():
+        work = macs_a_pixel(model, name)
+        rate = 2e-9 * work * pixels[..., 0].size / fastest(run)
+        print(f"{name}: {work:.0f} multiplications and additions a pixel, {rate:.0f} GFLOP/s, {rate / peak:.0%}")
+
+
+def fastest(function):
+    """The seconds of the fastest of five calls."""
+    lap = Lap()
+    return min((function(), lap())[1] for _ in range(6))
+
+
+def macs_a_pixel(model, name):
+    """Multiplications, each with an addition, of the convolutions of a graph, for each pixel of the picture."""
+    graph = onnx.load(WEIGHTS / f"{model.name}.{name}.onnx", load_external_data=False).graph
+    shapes, total = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}, 0.0
+    scale = {value.name: SCALES.get(value.name) for value in graph.input}  # pixels a place, along a side
+    for node in graph.node:
+        here = next((scale[name] for name in node.input if scale.get(name)), None)
+        factor = next((a.i for a in node.attribute if a.name == "blocksize"), 1)
+        if node.op_type == "Conv":
+            here *= next((a.ints[0] for a in node.attribute if a.name == "strides"), 1)
+            total += np.prod(shapes[node.input[1]]) / here**2
+        scale |= {output: here / factor if here else None for output in node.output}
+    return total
+
+
+if __name__ == "__main__":
+    main()

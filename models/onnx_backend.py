@@ -13,6 +13,8 @@ from odpiece.models.interface import BANDS, LOOKS, PIECE, grain, octave_weights
 
 ort.set_default_logger_severity(3)
 
+LARGE = 1 << 24  # numbers in a picture, about 5 megapixels
+
 
 def _session(graph, tensors):
     """A session of the graph file `graph`, and the initializers it reads; `tensors` are {name: float array}.
@@ -24,6 +26,14 @@ def _session(graph, tensors):
     values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     options.add_external_initializers(list(values), list(values.values()))
     return ort.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"]), values
+
+
+def _run(session, names, feed, size):
+    """The outputs `names`; the memory for inputs of more than LARGE numbers is given back, else kept for the next."""
+    options = ort.RunOptions()
+    if size > LARGE:
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return session.run(names, feed, options)
 
 
 class OnnxTransform:
@@ -46,7 +56,8 @@ class OnnxTransform:
 
     def analyze(self, pixels):
         bands = [f"band{i}" for i in range(len(BANDS))]
-        return tuple(b[0] for b in self._get("analysis", "analysis.").run(bands, {"pixels": pixels}))
+        found = _run(self._get("analysis", "analysis."), bands, {"pixels": pixels}, pixels.size)
+        return tuple(b[0] for b in found)
 
     def synthesize(self, latents, q, look, place=(0, 0)):
         feed = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
@@ -54,7 +65,7 @@ class OnnxTransform:
         session = self._get(look, "synthesis.", f"looks.{look}.")
         if len(session.get_inputs()) > len(feed):
             feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
-        return session.run(["pixels"], feed)[0]
+        return _run(session, ["pixels"], feed, latents[-1].size)[0]
 
     def error(self, latents, q, pixels, importance, gradients=True):
         bands = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
