@@ -75,10 +75,13 @@ def encode(picture, output, coder, fixed, keep, effort, max_pixels, force, conso
 
     from odpiece.formats.container import CoderId, unpack_header
     from odpiece.formats.images import read_image
+    from odpiece.models.library import load_model
 
+    load_model().transform.prepare("analysis", *["gradient"] * (effort > 0))
     with console.stages("read", "encode") as begin:
         begin("read")
         image = read_image(data, picture, keep=keep, max_pixels=max_pixels)
+        del data  # of a large picture, hundreds of megabytes
         height, width = image.pixels.shape[:2]
         console.detail(f"read {width}x{height} pixels from {picture}")
         begin("encode")

@@ -1,7 +1,8 @@
 """The tokenizer on onnxruntime: graphs without weights, given the tensors of the weights file."""
 
 import os
-from threading import Lock
+from contextlib import suppress
+from threading import Lock, Thread
 
 import numpy as np
 
@@ -13,6 +14,11 @@ from odpiece.models.interface import BANDS, LOOKS, PIECE, grain, octave_weights
 
 ort.set_default_logger_severity(3)
 
+PREFIXES = {  # of the tensors that each graph needs
+    "analysis": ("analysis.",),
+    "gradient": ("synthesis.", f"looks.{LOOKS[0]}."),
+    **{look: ("synthesis.", f"looks.{look}.") for look in LOOKS},
+}
 LARGE = 1 << 24  # numbers in a picture, about 5 megapixels
 
 
@@ -46,23 +52,33 @@ class OnnxTransform:
 
     def __init__(self, load, graph):
         self._load, self._graph = load, graph
-        self._sessions, self._lock = {}, Lock()
+        self._sessions, self._locks = {}, {name: Lock() for name in PREFIXES}
 
-    def _get(self, name, *prefixes):
-        with self._lock:  # of several threads the first makes the session, the others wait for it
+    def prepare(self, *names):
+        """Begin to make the sessions of these graphs in a thread, for whoever will need them soon."""
+
+        def make():
+            with suppress(Exception):  # whoever needs them meets it again
+                for name in names:
+                    self._get(name)
+
+        Thread(target=make).start()
+
+    def _get(self, name):
+        with self._locks[name]:  # of several threads the first makes the session, the others wait for it
             if name not in self._sessions:
-                self._sessions[name] = _session(self._graph(name), self._load(*prefixes))
+                self._sessions[name] = _session(self._graph(name), self._load(*PREFIXES[name]))
             return self._sessions[name][0]
 
     def analyze(self, pixels):
         bands = [f"band{i}" for i in range(len(BANDS))]
-        found = _run(self._get("analysis", "analysis."), bands, {"pixels": pixels}, pixels.size)
+        found = _run(self._get("analysis"), bands, {"pixels": pixels}, pixels.size)
         return tuple(b[0] for b in found)
 
     def synthesize(self, latents, q, look, place=(0, 0)):
         feed = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed["octaves"] = octave_weights(q)[None]
-        session = self._get(look, "synthesis.", f"looks.{look}.")
+        session = self._get(look)
         if len(session.get_inputs()) > len(feed):
             feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
         return _run(session, ["pixels"], feed, latents[-1].size)[0]
@@ -71,7 +87,7 @@ class OnnxTransform:
         bands = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed = bands | {"octaves": octave_weights(q)[None], "pixels": pixels, "importance": importance}
         names = ["error", *(f"gradient{i}" for i in range(len(BANDS)) if gradients)]
-        error, *found = self._get("gradient", "synthesis.", f"looks.{LOOKS[0]}.").run(names, feed)
+        error, *found = self._get("gradient").run(names, feed)
         return error, tuple(g[0] for g in found)
 
 
