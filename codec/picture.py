@@ -20,7 +20,7 @@ from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN, LOOKS, TOKENS
 from odpiece.models.library import Model, find_model, load_model
 
 EFFORT = 1
-FEW = 1 << 24  # numbers in a picture: the latents of all bands are kept, whatever its first quality is
+FEW = 1 << 26  # numbers in a picture up to which the latents of all bands are kept, whatever its first quality is
 RAW_BITS = 6  # a latent, under an alphabet of 64
 
 
