@@ -2,7 +2,7 @@
 
 import click
 
-from odpiece.cli.options import max_pixels_option, output_options, output_path, shown
+from odpiece.cli.options import backend_options, max_pixels_option, output_options, output_path, shown
 from odpiece.formats.files import check_output, read_bytes, write_bytes
 
 DEFAULT_QUALITY = 64
@@ -62,9 +62,10 @@ class Kept(click.ParamType):
     show_default=True,
     help="How long to search for better tokens, 0 (not at all) to 9.",
 )
+@backend_options
 @max_pixels_option
 @output_options
-def encode(picture, output, coder, fixed, keep, effort, max_pixels, force, console, **targets):
+def encode(picture, output, coder, fixed, keep, effort, backend, device, max_pixels, force, console, **targets):
     """Encode the picture INPUT (PNG, JPEG, WebP, ...; - for standard input)."""
     targets = {name: value for name, value in targets.items() if value is not None}
     if len(targets) > 1:
@@ -77,7 +78,10 @@ def encode(picture, output, coder, fixed, keep, effort, max_pixels, force, conso
     from odpiece.formats.images import read_image
     from odpiece.models.library import load_model
 
-    load_model().transform.prepare("analysis", *["gradient"] * (effort > 0))
+    model = load_model(backend=backend, device=device)
+    console.detail(f"tokenizer on {model.backend}, {model.device}")
+    if model.backend == "onnx":
+        model.transform.prepare("analysis", *["gradient"] * (effort > 0))
     with console.stages("read", "encode") as begin:
         begin("read")
         image = read_image(data, picture, keep=keep, max_pixels=max_pixels)
@@ -85,7 +89,8 @@ def encode(picture, output, coder, fixed, keep, effort, max_pixels, force, conso
         height, width = image.pixels.shape[:2]
         console.detail(f"read {width}x{height} pixels from {picture}")
         begin("encode")
-        options = {"coder": CoderId[coder.upper()], "fixed": fixed, "metadata": image.metadata, "effort": effort}
+        options = {"model": model, "coder": CoderId[coder.upper()], "fixed": fixed}
+        options |= {"metadata": image.metadata, "effort": effort}
         packed = _encode(image.pixels, *next(iter(targets.items()), ("quality", DEFAULT_QUALITY)), options)
         quality = unpack_header(packed, max_pixels=max_pixels)[0].q
         console.detail(f"encoded at -q {quality}")

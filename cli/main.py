@@ -7,6 +7,7 @@ import click
 
 from odpiece.cli.compare import compare
 from odpiece.cli.decode import decode
+from odpiece.cli.doctor import doctor
 from odpiece.cli.encode import encode
 from odpiece.cli.info import info
 from odpiece.cli.train import train
@@ -27,7 +28,7 @@ def cli():
     """
 
 
-for _command in (encode, decode, info, truncate, compare, train):
+for _command in (encode, decode, info, truncate, compare, train, doctor):
     cli.add_command(_command)
 
 

@@ -11,6 +11,7 @@ import click
 from odpiece.formats.container import MAX_PIXELS
 from odpiece.formats.errors import ImageError
 from odpiece.formats.files import STANDARD
+from odpiece.models.backends import BACKENDS, DEVICES
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,25 @@ def max_pixels_option(function):
         metavar="N",
         help="Refuse pictures of more pixels, before any memory is taken for them.",
     )(function)
+
+
+def backend_options(function):
+    """--backend and --device; the command gets `backend` and `device`."""
+    backend = click.option(
+        "--backend",
+        type=click.Choice(BACKENDS),
+        default=BACKENDS[0],
+        show_default=True,
+        help="What computes tokens from pixels and pixels from tokens; torch needs odpiece[torch].",
+    )
+    device = click.option(
+        "--device",
+        type=click.Choice(DEVICES),
+        default=DEVICES[0],
+        show_default=True,
+        help="Where it computes them; auto is cuda where the backend can use it, else cpu, and -v says which.",
+    )
+    return backend(device(function))
 
 
 def output_path(source, output, suffix):

@@ -205,7 +205,7 @@ def _read(data, model, max_pixels, partial=False):
     """Contents, of which `read` checks the checksum."""
     header, chunks, stored = container.unpack(data, max_pixels=max_pixels, partial=partial)
     if model is None or model.fingerprint != header.model:
-        model = find_model(header.model)
+        model = find_model(header.model, *((model.backend, model.device) if model else ()))
     parts = decode_segments(stored, coder_of(header.coder, model), header, partial)
     tokens = join_tokens([part.tokens for part in parts], header)
     groups = join_groups([part.groups for part in parts])

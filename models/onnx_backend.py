@@ -1,7 +1,8 @@
 """The tokenizer on onnxruntime: graphs without weights, given the tensors of the weights file."""
 
+import io
 import os
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from threading import Lock, Thread
 
 import numpy as np
@@ -10,9 +11,20 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it writes event file
 
 import onnxruntime as ort  # noqa: E402
 
+from odpiece.formats.errors import DeviceError  # noqa: E402
+from odpiece.models.backends import library_errors  # noqa: E402
 from odpiece.models.interface import BANDS, LOOKS, PIECE, grain, octave_weights
 
-ort.set_default_logger_severity(3)
+ERRORS, FATAL = 3, 4
+ort.set_default_logger_severity(ERRORS)
+
+CUDA = "CUDAExecutionProvider"
+PROVIDERS = {
+    "cpu": ["CPUExecutionProvider"],
+    # not the default search, which times every algorithm for each new size of picture
+    "cuda": [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"],
+}
+CUDA_PACKAGE = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 PREFIXES = {  # of the tensors that each graph needs
     "analysis": ("analysis.",),
@@ -22,7 +34,30 @@ PREFIXES = {  # of the tensors that each graph needs
 LARGE = 1 << 24  # numbers in a picture, about 5 megapixels
 
 
-def _session(graph, tensors):
+def providers():
+    """What this onnxruntime was built for, which need not be there."""
+    return ort.get_available_providers()
+
+
+def cuda_fault():
+    """Why onnxruntime cannot use CUDA here, in one line; None where it can."""
+    if CUDA not in providers():
+        return f"this onnxruntime is built without it: {CUDA_PACKAGE}"
+    said = io.StringIO()
+    with redirect_stdout(said):  # where it reports libraries that it cannot load
+        ort.preload_dlls()
+    ort.set_default_logger_severity(FATAL)
+    try:
+        ort.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), "cuda", 0)
+    except RuntimeError:
+        missing = next((line for line in said.getvalue().splitlines() if line.startswith("Failed")), "")
+        return f"onnxruntime finds no GPU that it can use ({missing or 'check the driver with nvidia-smi'})"
+    finally:
+        ort.set_default_logger_severity(ERRORS)
+    return None
+
+
+def _session(graph, tensors, device):
     """A session of the graph file `graph`, and the initializers it reads; `tensors` are {name: float array}.
 
     The initializers do not copy the arrays, and the session does not hold them: keep both together.
@@ -31,7 +66,11 @@ def _session(graph, tensors):
     arrays = {name: np.ascontiguousarray(t, dtype=np.float32) for name, t in tensors.items()}
     values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     options.add_external_initializers(list(values), list(values.values()))
-    return ort.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"]), values
+    session = ort.InferenceSession(graph.read_bytes(), options, providers=PROVIDERS[device])
+    session.disable_fallback()
+    if device == "cuda" and CUDA not in session.get_providers():  # it goes on without, and only logs it
+        raise DeviceError("onnxruntime could not start on the GPU: odpiece doctor says more")
+    return session, values
 
 
 def _run(session, names, feed, size):
@@ -43,15 +82,15 @@ def _run(session, names, feed, size):
 
 
 class OnnxTransform:
-    """A Transform (see interface.py) on all cores of the CPU.
+    """A Transform (see interface.py) on `device`, "cpu" (all of its cores) or "cuda".
 
     `load(*prefixes)` must give {name: float array} of the weights file's tensors whose names start so, and
     `graph(name)` the path of the graph "analysis", "gradient" or of a look. Sessions are made at first use: an
     encoder never loads the synthesis.
     """
 
-    def __init__(self, load, graph):
-        self._load, self._graph = load, graph
+    def __init__(self, load, graph, device="cpu"):
+        self._load, self._graph, self.device = load, graph, device
         self._sessions, self._locks = {}, {name: Lock() for name in PREFIXES}
 
     def prepare(self, *names):
@@ -67,14 +106,16 @@ class OnnxTransform:
     def _get(self, name):
         with self._locks[name]:  # of several threads the first makes the session, the others wait for it
             if name not in self._sessions:
-                self._sessions[name] = _session(self._graph(name), self._load(*PREFIXES[name]))
+                self._sessions[name] = _session(self._graph(name), self._load(*PREFIXES[name]), self.device)
             return self._sessions[name][0]
 
+    @library_errors
     def analyze(self, pixels):
         bands = [f"band{i}" for i in range(len(BANDS))]
         found = _run(self._get("analysis"), bands, {"pixels": pixels}, pixels.size)
         return tuple(b[0] for b in found)
 
+    @library_errors
     def synthesize(self, latents, q, look, place=(0, 0)):
         feed = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed["octaves"] = octave_weights(q)[None]
@@ -83,6 +124,7 @@ class OnnxTransform:
             feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
         return _run(session, ["pixels"], feed, latents[-1].size)[0]
 
+    @library_errors
     def error(self, latents, q, pixels, importance, gradients=True):
         bands = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed = bands | {"octaves": octave_weights(q)[None], "pixels": pixels, "importance": importance}

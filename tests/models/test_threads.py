@@ -6,7 +6,7 @@ from threading import Barrier
 import numpy as np
 
 from odpiece.models import onnx_backend
-from odpiece.models.library import load_model, open_model
+from odpiece.models.library import load_model
 
 THREADS = 4
 
@@ -15,12 +15,12 @@ def test_sessions_are_made_once_and_give_the_same_in_all_threads(photo, monkeypa
     made, start = [], Barrier(THREADS)
     original = onnx_backend._session
     monkeypatch.setattr(onnx_backend, "_session", lambda graph, *rest: (made.append(graph), original(graph, *rest))[1])
-    model = open_model(load_model()._path)
+    transform = onnx_backend.OnnxTransform(load_model().tensors, load_model().graph)
 
     def work(number):
         start.wait()
-        latents = model.transform.analyze(photo)
-        return latents, model.transform.synthesize(latents, 64, "faithful")
+        latents = transform.analyze(photo)
+        return latents, transform.synthesize(latents, 64, "faithful")
 
     with ThreadPoolExecutor(THREADS) as pool:
         first, *others = pool.map(work, range(THREADS))
