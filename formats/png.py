@@ -69,9 +69,10 @@ def _deflated(rows, channels):
 
 def _in_threads(function, items):
     if len(items) == 1:
-        return map(function, items)
+        yield function(items[0])
+        return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return pool.map(function, items)
+        yield from pool.map(function, items)
 
 
 def _joined_adler(a, b, length):

@@ -31,7 +31,6 @@ PREFIXES = {  # of the tensors that each graph needs
     "gradient": ("synthesis.", f"looks.{LOOKS[0]}."),
     **{look: ("synthesis.", f"looks.{look}.") for look in LOOKS},
 }
-LARGE = 1 << 24  # numbers in a picture, about 5 megapixels
 
 
 def providers():
@@ -63,6 +62,7 @@ def _session(graph, tensors, device):
     The initializers do not copy the arrays, and the session does not hold them: keep both together.
     """
     options = ort.SessionOptions()
+    options.enable_cpu_mem_arena = False  # which would keep the memory of the largest picture
     arrays = {name: np.ascontiguousarray(t, dtype=np.float32) for name, t in tensors.items()}
     values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     options.add_external_initializers(list(values), list(values.values()))
@@ -71,14 +71,6 @@ def _session(graph, tensors, device):
     if device == "cuda" and CUDA not in session.get_providers():  # it goes on without, and only logs it
         raise DeviceError("onnxruntime could not start on the GPU: odpiece doctor says more")
     return session, values
-
-
-def _run(session, names, feed, size):
-    """The outputs `names`; the memory for inputs of more than LARGE numbers is given back, else kept for the next."""
-    options = ort.RunOptions()
-    if size > LARGE:
-        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return session.run(names, feed, options)
 
 
 class OnnxTransform:
@@ -112,8 +104,7 @@ class OnnxTransform:
     @library_errors
     def analyze(self, pixels):
         bands = [f"band{i}" for i in range(len(BANDS))]
-        found = _run(self._get("analysis"), bands, {"pixels": pixels}, pixels.size)
-        return tuple(b[0] for b in found)
+        return tuple(b[0] for b in self._get("analysis").run(bands, {"pixels": pixels}))
 
     @library_errors
     def synthesize(self, latents, q, look, place=(0, 0)):
@@ -122,7 +113,7 @@ class OnnxTransform:
         session = self._get(look)
         if len(session.get_inputs()) > len(feed):
             feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
-        return _run(session, ["pixels"], feed, latents[-1].size)[0]
+        return session.run(["pixels"], feed)[0]
 
     @library_errors
     def error(self, latents, q, pixels, importance, gradients=True):

@@ -15,7 +15,7 @@ def test_sessions_are_made_once_and_give_the_same_in_all_threads(photo, monkeypa
     made, start = [], Barrier(THREADS)
     original = onnx_backend._session
     monkeypatch.setattr(onnx_backend, "_session", lambda graph, *rest: (made.append(graph), original(graph, *rest))[1])
-    transform = onnx_backend.OnnxTransform(load_model().tensors, load_model().graph)
+    transform = onnx_backend.OnnxTransform(load_model().tensors, load_model()._graph)
 
     def work(number):
         start.wait()
