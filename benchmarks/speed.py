@@ -201,9 +201,7 @@ def show_peak(pixels):
     session = product_session(side)
     rates = [2e-9 * side**3 / fastest(run) for run in (lambda: a @ a, lambda: session.run(None, {"a": a}))]
     peak = max(rates)
-    print(
-        f"\nproduct of float32 matrices of {side}x{side}: {rates[0]:.0f} GFLOP/s by numpy, {rates[1]:.0f} by onnxruntime"
-    )
+    print(f"\nfloat32 matrices of {side}x{side}: {rates[0]:.0f} GFLOP/s by numpy, {rates[1]:.0f} by onnxruntime")
     latents = model.transform.analyze(pixels)
     runs = {"analysis": lambda: model.transform.analyze(pixels)}
     runs |= {look: lambda look=look: model.transform.synthesize(latents, Q, look) for look in LOOKS}
