@@ -106,10 +106,14 @@ def _encoding(target, coder, options):
 
 def _encode_one(name, output, encoding, force, console):
     data = read_bytes(name)
-    console.detail(f"tokenizer on {encoding.model.backend}, {encoding.model.device}")
+    model = encoding.model
+    console.detail(f"tokenizer on {model.backend}, {model.device}")
+    if model.backend == "onnx":
+        model.transform.prepare("analysis", *["gradient"] * (encoding.effort > 0))
     with console.stages("read", "encode") as begin:
         begin("read")
         picture = encoding.read(data, name)
+        del data  # of a large picture, hundreds of megabytes
         height, width = picture.pixels.shape[:2]
         console.detail(f"read {width}x{height} pixels from {name}")
         begin("encode")
