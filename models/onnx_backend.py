@@ -64,7 +64,6 @@ def _session(graph, tensors, device):
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = thread_limit() or 0  # 0: one a core; the results are the same bit by bit
-    options.enable_cpu_mem_arena = False  # which would keep the memory of the largest picture
     arrays = {name: np.ascontiguousarray(t, dtype=np.float32) for name, t in tensors.items()}
     values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     options.add_external_initializers(list(values), list(values.values()))
