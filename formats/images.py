@@ -199,3 +199,10 @@ def _saved_metadata(metadata, suffix):
         options["pnginfo"] = PngImagePlugin.PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
     return options
+
+
+def resized(pixels, height, width):
+    """uint8 (height, width, 3) of uint8 pixels (H, W, 3), by Lanczos' filter: what is smaller is a mean, not a sample."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))

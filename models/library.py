@@ -1,13 +1,19 @@
-"""The installed models: an index of weights files, each known by its name and its SHA-256."""
+"""The models: those inside the package, those in the user's folder, and weights files anywhere.
+
+Inside the package an index tells each model's weights file and SHA-256. The user's folder is as user_models.py says.
+"""
 
 import hashlib
 import json
 from functools import cache, cached_property
 from importlib import resources
+from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
-from odpiece.formats.errors import OptionError, UnknownModelError
+from odpiece.formats.errors import DamagedError, OptionError, UnknownModelError
+from odpiece.models.interface import BANDS_FAMILY, FACTS, ONE_D_PIECE
+from odpiece.models.user_models import record_of, user_folders
 
 FINGERPRINT_BYTES = 4
 
@@ -22,31 +28,54 @@ def _file(name):
 
 
 class Model:
-    """One weights file, NAME.safetensors, with its graphs NAME.analysis.onnx and NAME.LOOK.onnx beside it.
+    """One weights file, NAME.safetensors, with its graphs NAME.PART.onnx beside it.
 
     `name`, `sha256` (hex) and `fingerprint` (the first 4 bytes of the SHA-256) identify it. Tensors are
     read when they are first needed.
     """
 
     def __init__(self, name, path, sha256):
-        self.name, self.sha256 = name, sha256
+        self.name, self.path, self.sha256 = name, path, sha256
         self.fingerprint = bytes.fromhex(sha256)[:FINGERPRINT_BYTES]
-        self._path = path
 
     def tensors(self, *prefixes):
         """{name: array} of the tensors whose names start with one of `prefixes`."""
-        with safe_open(self._path, framework="numpy") as f:
+        with safe_open(self.path, framework="numpy") as f:
             return {name: f.get_tensor(name) for name in f.keys() if name.startswith(prefixes)}
 
     @cached_property
+    def facts(self):
+        """What a model of another family than the bands' says of itself: "family", "architecture", "trained_tokens".
+
+        Raises DamagedError where the file is no weights file.
+        """
+        try:
+            with safe_open(self.path, framework="numpy") as f:
+                return json.loads((f.metadata() or {}).get(FACTS, "{}"))
+        except (SafetensorError, ValueError, OSError) as error:
+            raise DamagedError(f"{self.path} is not a weights file: {error}".splitlines()[0]) from None
+
+    @property
+    def family(self):
+        """BANDS_FAMILY or ONE_D_PIECE: which codec its tokens need."""
+        return self.facts.get("family", BANDS_FAMILY)
+
+    @cached_property
     def transform(self):
-        """The Transform (see interface.py) on onnxruntime."""
+        """The Transform (see interface.py) on onnxruntime, of the bands."""
         from odpiece.models.onnx_backend import OnnxTransform
 
         return OnnxTransform(self.tensors, self._graph)
 
+    @cached_property
+    def tile_tokenizer(self):
+        """The TileTokenizer (see interface.py) on onnxruntime, of a One-D-Piece network."""
+        from odpiece.models.onnx_backend import OnnxTileTokenizer
+
+        return OnnxTileTokenizer(self.tensors, self._graph)
+
     def _graph(self, part):
-        graph = self._path.with_name(f"{self._path.stem}.{part}.onnx")
+        graph = self.path.with_name(f"{self.path.stem}.{part}.onnx")
         if not graph.is_file():
             raise OptionError(f"model {self.name} has no part {part}: it was made without it")
         return graph
@@ -63,26 +92,77 @@ class Model:
         """{"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}, see codec/coders.py."""
         return {name.removeprefix("static."): t for name, t in self.tensors("static.").items()}
 
+    @property
+    def tile_tables(self):
+        """The TileTables of a One-D-Piece model, those to code with first; none where it has none."""
+        from odpiece.models.tile_tables import find_tables
 
-def open_model(path):
-    """The Model in the weights file `path` (a Path), which need not be installed."""
-    return Model(path.stem, path, hashlib.sha256(path.read_bytes()).hexdigest())
+        return find_tables(self.path)
+
+    def owns(self, fingerprint):
+        """Whether files with this fingerprint (4 bytes) are this model's: by its weights, or by tables of it."""
+        if self.fingerprint == fingerprint:
+            return True
+        return self.family == ONE_D_PIECE and any(tables.fingerprint == fingerprint for tables in self.tile_tables)
 
 
 @cache
+def _model(name, path, sha256):
+    return Model(name, path, sha256)
+
+
+def open_model(path):
+    """The Model in the weights file `path` (a Path), which need not be installed."""
+    return _model(path.stem, path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _packaged(name):
+    entry = _index()["models"][name]
+    return _model(name, _file(entry["file"]), entry["sha256"])
+
+
+def _in_folder(folder):
+    """The Model in a folder as user_models.py makes them."""
+    record = record_of(folder)
+    return _model(record.name, record.weights, record.sha256)
+
+
+def packaged_models():
+    """The Models inside the package, the default one first."""
+    default = _index()["default"]
+    return [_packaged(name) for name in sorted(_index()["models"], key=lambda name: (name != default, name))]
+
+
+def user_models():
+    """The Models in the user's folder, by name."""
+    return [_in_folder(folder) for folder in user_folders()]
+
+
 def load_model(name=None):
-    """The installed model `name`, by default the index's default. Raises OptionError for an unknown name."""
-    index = _index()
-    name = name or index["default"]
-    if name not in index["models"]:
-        raise OptionError(f"no model {name}, installed: {', '.join(index['models'])}")
-    entry = index["models"][name]
-    return Model(name, _file(entry["file"]), entry["sha256"])
+    """The model `name`: one of the package (the default for None), one of the user, or by the path of a weights
+    file or of a model's folder. Raises OptionError for an unknown name, DamagedError for a damaged model."""
+    name = name or _index()["default"]
+    if name in _index()["models"]:
+        return _packaged(name)
+    folders = {folder.name: folder for folder in user_folders()}
+    if name in folders:
+        return _in_folder(folders[name])
+    if Path(name).is_dir():
+        return _in_folder(Path(name))
+    if Path(name).is_file():
+        return open_model(Path(name))
+    names = ", ".join([*_index()["models"], *folders])
+    raise OptionError(f"no model {name}, installed: {names}")
 
 
 def find_model(fingerprint):
-    """The installed model with this fingerprint (4 bytes). Raises UnknownModelError."""
+    """The installed model whose files have this fingerprint (4 bytes). Raises UnknownModelError."""
     for name, entry in _index()["models"].items():
         if entry["sha256"].startswith(fingerprint.hex()):
-            return load_model(name)
-    raise UnknownModelError(f"made with model {fingerprint.hex()}, which is not installed: update odpiece")
+            return _packaged(name)
+    for model in user_models():
+        if model.owns(fingerprint):
+            return model
+    raise UnknownModelError(
+        f"made with model {fingerprint.hex()}, which is not installed: update odpiece, or give --model PATH"
+    )
