@@ -61,3 +61,26 @@ class OnnxTransform:
         names = ["error", *(f"gradient{i}" for i in range(len(BANDS)) if gradients)]
         error, *found = self._get("gradient", "synthesis.", f"looks.{LOOKS[0]}.").run(names, feed)
         return error, tuple(g[0] for g in found)
+
+
+class OnnxTileTokenizer:
+    """A TileTokenizer (see interface.py) on all cores of the CPU; arguments as of OnnxTransform.
+
+    An encoder never loads the decoder's weights, nor a decoder the encoder's.
+    """
+
+    def __init__(self, load, graph):
+        self._load, self._graph = load, graph
+        self._sessions = {}
+
+    def _run(self, part, output, inputs):
+        if part not in self._sessions:
+            prefixes = {"encoder": ("encoder.", "latent_tokens"), "decoder": ("decoder.", "pixel_")}[part]
+            self._sessions[part] = _session(self._graph(part), self._load("quantize.", *prefixes))
+        return self._sessions[part][0].run([output], inputs)[0]
+
+    def encode(self, tiles):
+        return self._run("encoder", "tokens", {"tiles": np.ascontiguousarray(tiles)})
+
+    def decode(self, tokens):
+        return self._run("decoder", "tiles", {"tokens": np.ascontiguousarray(tokens, dtype=np.int32)})
