@@ -2,7 +2,7 @@
 
 import click
 
-from odpiece.cli.options import max_pixels_option, output_options, output_path, shown
+from odpiece.cli.options import max_pixels_option, model_option, output_options, output_path, shown
 from odpiece.formats.files import check_output, read_bytes, write_bytes
 
 DEFAULT_QUALITY = 64
@@ -28,7 +28,8 @@ class Kept(click.ParamType):
     "quality",
     type=click.IntRange(1, 1024),
     metavar="N",
-    help="Tokens that each 64x64 piece keeps at most, 1 to 1024: more is better and larger.  [default: 64]",
+    help="Tokens that each 64x64 piece keeps at most, 1 to 1024, or each tile of a One-D-Piece model, 1 to 256: more is "
+    "better and larger.  [default: 64]",
 )
 @click.option("--size", type=click.IntRange(1), metavar="BYTES", help="Instead of -q: the best file of at most BYTES.")
 @click.option("--bpp", type=click.FloatRange(0, min_open=True), metavar="BITS", help="The same, in bits a pixel.")
@@ -41,9 +42,8 @@ class Kept(click.ParamType):
 @click.option(
     "--coder",
     type=click.Choice(["learned", "static", "raw"]),
-    default="learned",
-    show_default=True,
-    help="How tokens are coded: by the learned prior, by fixed histograms, or not compressed at all.",
+    help="How tokens are coded: by the learned prior, by fixed histograms, or not compressed at all.  [default: the "
+    "best that the model has]",
 )
 @click.option("--fixed", is_flag=True, help="Keep exactly N tokens in every piece, also where fewer pay.")
 @click.option(
@@ -62,9 +62,17 @@ class Kept(click.ParamType):
     show_default=True,
     help="How long to search for better tokens, 0 (not at all) to 9.",
 )
+@model_option
+@click.option(
+    "--overlap",
+    type=click.IntRange(0, 128),
+    metavar="PIXELS",
+    help="With a One-D-Piece model: cut the picture into tiles of 256x256 that overlap by so much, instead of resizing it "
+    "to one tile.",
+)
 @max_pixels_option
 @output_options
-def encode(picture, output, coder, fixed, keep, effort, max_pixels, force, console, **targets):
+def encode(picture, output, coder, fixed, keep, effort, model, overlap, max_pixels, force, console, **targets):
     """Encode the picture INPUT (PNG, JPEG, WebP, ...; - for standard input)."""
     targets = {name: value for name, value in targets.items() if value is not None}
     if len(targets) > 1:
@@ -75,17 +83,22 @@ def encode(picture, output, coder, fixed, keep, effort, max_pixels, force, conso
 
     from odpiece.formats.container import CoderId, unpack_header
     from odpiece.formats.images import read_image
+    from odpiece.models.library import load_model
 
+    model = load_model(model)
     with console.stages("read", "encode") as begin:
         begin("read")
         image = read_image(data, picture, keep=keep, max_pixels=max_pixels)
         height, width = image.pixels.shape[:2]
         console.detail(f"read {width}x{height} pixels from {picture}")
         begin("encode")
-        options = {"coder": CoderId[coder.upper()], "fixed": fixed, "metadata": image.metadata, "effort": effort}
+        options = {"coder": coder and CoderId[coder.upper()], "fixed": fixed, "metadata": image.metadata}
+        options |= {"effort": effort, "model": model, "overlap": overlap}
         packed = _encode(image.pixels, *next(iter(targets.items()), ("quality", DEFAULT_QUALITY)), options)
         quality = unpack_header(packed, max_pixels=max_pixels)[0].q
         console.detail(f"encoded at -q {quality}")
+    if quality > (trained := model.facts.get("trained_tokens", quality)):
+        console.warn(f"model {model.name} was trained to use {trained} tokens: -q {trained} may look better")
     for note in image.notes:
         console.warn(f"{picture}: {note}")
     write_bytes(output, packed, force)

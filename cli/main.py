@@ -9,6 +9,7 @@ from odpiece.cli.compare import compare
 from odpiece.cli.decode import decode
 from odpiece.cli.encode import encode
 from odpiece.cli.info import info
+from odpiece.cli.models import models
 from odpiece.cli.train import train
 from odpiece.cli.truncate import truncate
 from odpiece.formats.errors import OdpieceError
@@ -27,7 +28,7 @@ def cli():
     """
 
 
-for _command in (encode, decode, info, truncate, compare, train):
+for _command in (encode, decode, info, truncate, compare, models, train):
     cli.add_command(_command)
 
 

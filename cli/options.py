@@ -74,6 +74,13 @@ def max_pixels_option(function):
     )(function)
 
 
+def model_option(function):
+    """--model; the command gets the name or path, or None, as `model`."""
+    return click.option("--model", metavar="NAME|PATH", help="Model, by its name or where it is; see `odpiece models`.")(
+        function
+    )
+
+
 def output_path(source, output, suffix):
     """Where a result goes: `output` if given, standard output for input "-", else beside the input."""
     if output:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from odpiece.formats.errors import DamagedError, OptionError, UnknownModelError
 from odpiece.models.interface import BANDS_FAMILY, FACTS, ONE_D_PIECE
-from odpiece.models.user_models import record_of, user_folders
+from odpiece.models.user_models import RECORD, file_hash, record_of, user_folders
 
 FINGERPRINT_BYTES = 4
 
@@ -166,3 +166,14 @@ def find_model(fingerprint):
     raise UnknownModelError(
         f"made with model {fingerprint.hex()}, which is not installed: update odpiece, or give --model PATH"
     )
+
+
+def verify_model(model):
+    """Raise DamagedError where the model's files are not what they were when it was made."""
+    if (model.path.parent / RECORD).is_file():
+        record_of(model.path.parent).check()
+    elif file_hash(model.path) != model.sha256:
+        raise DamagedError(f"{model.path} is missing or damaged: install odpiece again")
+    if model.family == ONE_D_PIECE:
+        for tables in model.tile_tables:
+            tables.rows  # noqa: B018

@@ -61,6 +61,7 @@ def write_one_d_piece(folder, arch, tensors, trained_tokens=TOKENS):
     facts = {"family": ONE_D_PIECE, "architecture": arch.to_dict(), "trained_tokens": trained_tokens}
     tensors = {name: np.ascontiguousarray(t) for name, t in tensors.items()}
     save_file(tensors, folder / WEIGHTS, metadata={FACTS: json.dumps(facts, sort_keys=True)})
+    (folder / WEIGHTS).chmod(0o644)  # safetensors writes files that nobody else may read
     stem = (folder / WEIGHTS).stem
     (folder / f"{stem}.encoder.onnx").write_bytes(encoder_graph(tensors, arch))
     (folder / f"{stem}.decoder.onnx").write_bytes(decoder_graph(tensors, arch))
