@@ -35,6 +35,10 @@ def to_colours(pixels, grey):
 
 
 def _checked(pixels):
+    if hasattr(pixels, "getbands"):  # of Pillow, which whoever made it has imported
+        from odpiece.formats.images import image_pixels
+
+        pixels = image_pixels(pixels)
     pixels = np.asarray(pixels)
     fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4))
     if pixels.dtype != np.uint8 or not fits or 0 in pixels.shape:

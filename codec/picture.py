@@ -26,20 +26,20 @@ RAW_BITS = 6  # a latent, under an alphabet of 64
 def encode(pixels, q=64, *, effort=EFFORT, **options):
     """The bytes of an .odp file.
 
-    `pixels` is uint8 sRGB of any height H and width W from 1: (H, W, 3), with alpha (H, W, 4), grey (H, W), or
-    grey with alpha (H, W, 2); `q` the most tokens that each 64x64 piece keeps, 1..1024; `effort` 0..9 how long to
-    search for better tokens (codec/refinement.py). Further options, which `analyze` takes as well: `model` a Model
-    (default: the installed one); `coder` a CoderId (default: the best that the model has);
-    `fixed` keeps all q tokens even where fewer pay; `metadata` a dict of bytes to keep, with any of the keys
-    "exif", "icc" (of which then the colours are) and "xmp"; `overlap` 0..128, for One-D-Piece models, cuts the picture
-    into tiles that overlap by so many pixels, instead of resizing it to one tile. Raises OptionError.
+    `pixels` is a Pillow image, or uint8 sRGB of any height H and width W from 1: (H, W, 3), with alpha (H, W, 4),
+    grey (H, W), or grey with alpha (H, W, 2); `q` the most tokens that each 64x64 piece keeps, 1..1024; `effort`
+    0..9 how long to search for better tokens (codec/refinement.py). Further options, which `analyze` takes as well:
+    `model` a Model (default: the installed one); `coder` a CoderId (default: the best that the model has); `fixed`
+    keeps all q tokens even where fewer pay; `metadata` a dict of bytes to keep, with any of the keys "exif", "icc" (of
+    which then the colours are) and "xmp"; `overlap` 0..128, for One-D-Piece models, cuts the picture into tiles that
+    overlap by so many pixels, instead of resizing it to one tile. Raises OptionError.
 
     >>> import numpy as np
     >>> data = encode(np.full((40, 50, 3), 128, np.uint8), q=4)
     >>> decode(data).shape
     (40, 50, 3)
     """
-    return analyze(pixels, **options).encode(_checked_count(q, "q"), effort=effort)
+    return analyze(pixels, **options).encode(check_count(q, "q"), effort=effort)
 
 
 def analyze(pixels, *, model=None, overlap=None, **options):
@@ -115,7 +115,7 @@ def decode(data, *, tokens=None, look=LOOKS[0], model=None, max_pixels=MAX_PIXEL
     ImageError for a picture of more than `max_pixels`, before anything of its size is made.
     """
     contents = read(data, model=model, max_pixels=max_pixels)
-    kept = contents.tokens if tokens is None else contents.tokens.first(_checked_count(tokens, "tokens"))
+    kept = contents.tokens if tokens is None else contents.tokens.first(check_count(tokens, "tokens"))
     return contents.picture(kept, look)
 
 
@@ -125,7 +125,7 @@ def truncate(data, tokens, *, model=None, max_pixels=MAX_PIXELS):
     The picture is not needed and no pixel is computed; chunks are kept. Raises as `decode` does.
     """
     contents = read(data, model=model, max_pixels=max_pixels)
-    return contents.truncated(min(_checked_count(tokens, "tokens"), contents.header.limit))
+    return contents.truncated(min(check_count(tokens, "tokens"), contents.header.limit))
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,8 @@ def _importance(colours, alpha, padded):
     return importance
 
 
-def _checked_count(count, name):
+def check_count(count, name):
+    """`count` as an int. Raises OptionError, with its `name`, unless it is a whole number from 1 to 1024."""
     if not (isinstance(count, (int, np.integer)) and 1 <= count <= TOKENS):
         raise OptionError(f"{name} is {count}, give a whole number from 1 to {TOKENS}")
     return int(count)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from odpiece.models.interface import BANDS, TOKENS
+from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN, TOKENS
 
 MAX_LATENT = 32767  # largest magnitude that is coded
 
@@ -55,6 +55,29 @@ class Tokens:
     def count(self):
         """Tokens kept in all pieces together."""
         return int(self.lengths.sum())
+
+    def to_array(self, count):
+        """int16 (rows, columns, count, 3): the first `count` (1..1024) tokens of each piece, coarse to fine."""
+        parts = []
+        for band, z in zip(BANDS, self.bands):
+            rows, columns = self.lengths.shape
+            blocks = z.reshape(band.ranks, LATENTS_PER_TOKEN, rows, band.side, columns, band.side)
+            parts.append(blocks.transpose(2, 4, 0, 3, 5, 1).reshape(rows, columns, -1, LATENTS_PER_TOKEN))
+        return np.concatenate(parts, axis=2)[:, :, :count].astype(np.int16)
+
+    @classmethod
+    def from_array(cls, array):
+        """Tokens of what `to_array` gave: int (rows, columns, count, 3), all pieces `count` tokens long."""
+        rows, columns, count, _ = array.shape
+        whole = np.zeros((rows, columns, TOKENS, LATENTS_PER_TOKEN), dtype=np.int32)
+        whole[:, :, :count] = array
+        bands = []
+        for band in BANDS:
+            part = whole[:, :, band.first_token : band.first_token + band.ranks * band.side**2]
+            blocks = part.reshape(rows, columns, band.ranks, band.side, band.side, LATENTS_PER_TOKEN)
+            grid = band.latents, rows * band.side, columns * band.side
+            bands.append(np.ascontiguousarray(blocks.transpose(2, 5, 0, 3, 1, 4)).reshape(grid))
+        return cls(np.full((rows, columns), count, dtype=np.int32), tuple(bands))
 
     def first(self, count):
         """These tokens without those from number `count` (0..1024) on in every piece."""

@@ -65,6 +65,14 @@ def read_image(data, name="the input", *, keep=(), max_pixels=MAX_PIXELS):
         raise ImageError(f"{name} cannot be read: {error}".splitlines()[0]) from None
 
 
+def image_pixels(image):
+    """uint8 pixels, shaped as in Picture, of a Pillow image, treated as `read_image` treats files' images."""
+    try:
+        return _to_picture(image, image.mode in DEEP_MODES, ()).pixels
+    except (OSError, ValueError) as error:  # its file is read only now
+        raise ImageError(f"the image cannot be read: {error}".splitlines()[0]) from None
+
+
 @contextmanager
 def _bomb_limit(max_pixels):
     """Lets Pillow open up to `max_pixels`; its own limit is never lowered."""

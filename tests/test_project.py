@@ -175,6 +175,12 @@ def test_doctests(name):
     assert doctest.testmod(module).failed == 0
 
 
+def test_the_examples_of_the_library_document(monkeypatch, odp_in_pillow):
+    monkeypatch.chdir(ROOT)
+    result = doctest.testfile(str(ROOT / "docs" / "library.md"), module_relative=False)
+    assert result.attempted > 20 and result.failed == 0
+
+
 def test_there_are_doctests_and_all_modules_are_walked():
     assert len(MODULES) == len(SOURCES)
     examples = doctest.DocTestFinder().find(importlib.import_module("odpiece.codec.picture"))

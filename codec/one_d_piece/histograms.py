@@ -1,7 +1,7 @@
 """Counting the static coder's tables: how likely each of the 4096 tokens is at each of the 256 positions.
 
 A few thousand tiles do not fill 4096 bins, so each position's counts are smoothed towards the average over all positions,
-and that towards all tokens equally likely. How much is found by leaving each counted token out once.
+and that towards all tokens equally likely. How much is found by counting one half and coding the other.
 """
 
 import numpy as np
@@ -35,8 +35,8 @@ def count_tokens(model, paths):
             skipped.append(path)
             continue
         found.append(model.tile_tokenizer.encode(_samples(split_channels(pixels)[0])))
-    if not found:
-        raise OptionError("there are no pictures to count")
+    if sum(map(len, found)) < 2:
+        raise OptionError("there is nothing to count: give a folder with two pictures or more")
     return np.concatenate(found), skipped
 
 
@@ -52,28 +52,39 @@ def _samples(colours):
 
 
 def fit(ids):
-    """(uint32 (256, 4096), see codec/range_coder.py, bits a token) of the tokens int (tiles, 256) of many tiles.
+    """(uint32 (256, 4096), see codec/range_coder.py, bits a token) of the tokens int (tiles, 256) of two tiles or more.
 
-    The bits are those of each counted token under the tables of all others: what other pictures may be expected to take.
+    The bits are what each half of the tiles takes under the counts of the other: what other pictures may be expected to
+    take, or a little less, as the tables know both halves.
     """
-    counts = np.stack([np.bincount(column, minlength=VOCABULARY) for column in ids.T]).astype(np.float64)
-    level = np.full((1, VOCABULARY), 1.0 / VOCABULARY)
-    average, _ = _smoothed(counts.sum(axis=0, keepdims=True), level)
-    shares, bits = _smoothed(counts, average)
-    return to_table(shares), bits / ids.size
+    halves = np.array_split(ids, 2)
+    counts = [_counts(half) for half in halves]
+    averages = [_average(c) for c in counts]
+
+    def bits(strength):
+        crossed = zip(counts, averages, reversed(counts))
+        return sum(float(-(other * np.log2(_smooth(c, average, strength))).sum()) for c, average, other in crossed)
+
+    found = [(bits(strength), strength) for strength in STRENGTHS]
+    total = sum(counts)
+    return to_table(_smooth(total, _average(total), min(found)[1])), min(found)[0] / ids.size
 
 
-def _smoothed(counts, prior):
-    """Probabilities of the rows of `counts`, drawn towards `prior`, float (1, 4096), by the best of STRENGTHS, and
-    the bits it was best by."""
-    found = [(_left_out_bits(counts, prior, strength), strength) for strength in STRENGTHS]
-    bits, strength = min(found)
-    smooth = counts + strength * prior
-    return smooth / smooth.sum(axis=1, keepdims=True), bits
+def _counts(ids):
+    return np.stack([np.bincount(column, minlength=VOCABULARY) for column in ids.T]).astype(np.float64)
 
 
-def _left_out_bits(counts, prior, strength):
-    """Bits of all counted tokens, each under the counts of all others."""
-    left = np.maximum(counts - 1, 0) + strength * prior
-    totals = counts.sum(axis=1, keepdims=True) - 1 + strength
-    return float(-(counts * np.log2(left / totals)).sum())
+def _average(counts):
+    """float (4096,): probabilities of the tokens at any position, each token left out once to find the strength."""
+    total = counts.sum(axis=0)
+
+    def bits(strength):
+        left = (np.maximum(total - 1, 0) + strength / VOCABULARY) / (total.sum() - 1 + strength)
+        return float(-(total * np.log2(left)).sum())
+
+    return _smooth(total, 1 / VOCABULARY, min(STRENGTHS, key=bits))
+
+
+def _smooth(counts, prior, strength):
+    """Probabilities of counts (.., 4096), drawn towards `prior` by so many pseudo-counts."""
+    return (counts + strength * prior) / (counts.sum(axis=-1, keepdims=True) + strength)

@@ -34,6 +34,10 @@ class TileTokens:
         """The token bytes that checksums are made of, see formats/container.py."""
         return self.ids.T.astype("<u2").tobytes()
 
+    def to_array(self, count):
+        """int16 (tiles, count): the first tokens of each tile."""
+        return self.ids[:, :count].astype(np.int16)
+
     @property
     def sha256(self):
         return hashlib.sha256(self.to_bytes()).hexdigest()

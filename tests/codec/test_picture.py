@@ -1,7 +1,12 @@
 """Whole files with the installed model, whatever its weights are: shapes, quality, damage, options."""
 
+import io
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from odpiece.codec import decode, encode
 from odpiece.codec.coders import LearnedCoder
@@ -11,8 +16,9 @@ from odpiece.codec.range_coder import Writer
 from odpiece.codec.tokens import LENGTHS
 from odpiece.codec.walk import walk
 from odpiece.formats.container import CoderId
-from odpiece.formats.errors import DamagedError, NotOdpError, OdpieceError, OptionError, UnknownModelError
-from odpiece.models.library import load_model
+from odpiece.formats.errors import DamagedError, ImageError, NotOdpError, OdpieceError, OptionError, UnknownModelError
+from odpiece.formats.images import read_image
+from odpiece.models.library import load_model, open_model
 
 SPREAD = sorted({*range(1, 21), *(int(n) + d for n in LENGTHS[7:-1] for d in (-1, 0, 1)), 1023, 1024})
 
@@ -190,3 +196,33 @@ def test_coders_that_do_not_exist(coder, piece):
 @pytest.mark.parametrize("q", [np.int64(5), np.uint16(5)])
 def test_q_of_numpy_integers(q, piece):
     assert encode(piece, q) == encode(piece, 5)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "CMYK", "I;16", "RGBA", "LA"])
+def test_images_of_pillow_are_taken_as_files_of_them_are(mode, piece):
+    image = Image.fromarray(piece[..., 0] if mode == "I;16" else piece)
+    image = image.convert("I").convert(mode) if mode == "I;16" else image.convert(mode)
+    stored = io.BytesIO()
+    image.save(stored, "TIFF")
+    assert encode(image, 4) == encode(read_image(stored.getvalue()).pixels, 4)
+
+
+def test_an_image_of_pillow_is_turned_upright_and_a_broken_one_refused(piece):
+    turned = Image.fromarray(piece[:40])
+    turned.getexif()[0x0112] = 6
+    assert decode(encode(turned, 4)).shape == (64, 40, 3)
+    stored = io.BytesIO()
+    turned.save(stored, "PNG")
+    with pytest.raises(ImageError):
+        encode(Image.open(io.BytesIO(stored.getvalue()[:-3000])), 4)
+
+
+def test_several_threads_share_a_model(photo):
+    """Sessions are made at first use: here by all threads at once."""
+    alone = [encode(photo, q, effort=1) for q in (1, 8, 64, 300)]
+    model = open_model(resources.files("odpiece.models").joinpath("weights", "bands-1.safetensors"))
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda q: encode(photo, q, effort=1, model=model), (1, 8, 64, 300)))
+        assert together == alone
+        for data, pixels in zip(together, pool.map(lambda data: decode(data, model=model), together)):
+            np.testing.assert_array_equal(pixels, decode(data))

@@ -1,0 +1,64 @@
+"""Tokens as plain arrays, for those who train models on them: (rows, columns, tokens, 3) of a picture's pieces.
+
+Each 64x64 piece has up to 1024 tokens, coarse to fine; a token is three integers, mostly within +-31 and 0 where
+the picture needs nothing, see models/interface.py.
+"""
+
+import numpy as np
+
+from odpiece.codec.picture import check_count, encode, read
+from odpiece.codec.quantization import dequantize
+from odpiece.codec.tokens import MAX_LATENT, Tokens
+from odpiece.formats.errors import OptionError
+from odpiece.models.interface import LATENTS_PER_TOKEN, LOOKS, PIECE
+from odpiece.models.library import load_model
+
+
+def encode_tokens(pixels, q=64, **options):
+    """int16 (rows, columns, q, 3): the tokens that `encode` codes of a picture of rows x columns pieces.
+
+    Arguments as of `encode`; alpha is left out. Raises OptionError.
+
+    >>> tokens = encode_tokens(np.full((100, 130, 3), 128, np.uint8), q=16)
+    >>> tokens.shape
+    (2, 3, 16, 3)
+    >>> decode_tokens(tokens, q=16, size=(100, 130)).shape
+    (100, 130, 3)
+    """
+    return read_tokens(encode(pixels, q, **options), model=options.get("model"))
+
+
+def read_tokens(data, **options):
+    """int16 (rows, columns, limit, 3): the tokens in an .odp file's bytes. Arguments and errors as of `decode`."""
+    contents = read(data, **options)
+    return contents.tokens.to_array(contents.header.limit)
+
+
+def decode_tokens(tokens, q, *, size=None, look=LOOKS[0], model=None):
+    """uint8 (H, W, 3): the picture of integer `tokens` (rows, columns, n, 3), n in 1..1024, also fewer than q.
+
+    `q` is the quality they were encoded at, which sets the quantization step; `size` (H, W) the picture's, by default
+    that of whole pieces; `look` and `model` as of `decode`. Raises OptionError.
+    """
+    tokens = _checked_tokens(tokens)
+    if look not in LOOKS:
+        raise OptionError(f"look is {look}, give one of {', '.join(LOOKS)}")
+    whole = tokens.shape[0] * PIECE, tokens.shape[1] * PIECE
+    height, width = size or whole
+    if not all(most - PIECE < n <= most for n, most in zip((height, width), whole)):
+        raise OptionError(
+            f"{height}x{width} pixels do not fit {tokens.shape[0]}x{tokens.shape[1]} pieces of {PIECE}x{PIECE}"
+        )
+    latents = dequantize(Tokens.from_array(tokens), check_count(q, "q"))
+    pixels = (model or load_model()).transform.synthesize(latents, q, look)
+    return np.ascontiguousarray(pixels[:height, :width])
+
+
+def _checked_tokens(tokens):
+    tokens = np.asarray(tokens)
+    if tokens.ndim != 4 or tokens.shape[3] != LATENTS_PER_TOKEN or not np.issubdtype(tokens.dtype, np.integer):
+        raise OptionError(f"tokens are {tokens.dtype} {tokens.shape}, give integers (rows, columns, tokens, 3)")
+    if 0 in tokens.shape or np.abs(tokens.astype(np.int64)).max() > MAX_LATENT:
+        raise OptionError(f"give at least one piece, and tokens from {-MAX_LATENT} to {MAX_LATENT}")
+    check_count(tokens.shape[2], "the number of tokens")
+    return tokens
