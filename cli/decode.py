@@ -53,7 +53,8 @@ def decode(file, output, tokens, look, allow_partial, progressive, model, max_pi
     console.detail(f"read {len(data)} bytes from {file}")
     with console.stages("tokens", "picture", "write") as begin:
         begin("tokens")
-        contents = (read_partial if allow_partial else read)(data, model=model and load_model(model), max_pixels=max_pixels)
+        options = {"model": model and load_model(model), "max_pixels": max_pixels}
+        contents = (read_partial if allow_partial else read)(data, **options)
         console.detail(f"decoded {contents.certain} tokens")
         begin("picture")
         pixels = contents.picture(contents.tokens.first(tokens or contents.header.limit), look)

@@ -28,8 +28,8 @@ class Kept(click.ParamType):
     "quality",
     type=click.IntRange(1, 1024),
     metavar="N",
-    help="Tokens that each 64x64 piece keeps at most, 1 to 1024, or each tile of a One-D-Piece model, 1 to 256: more is "
-    "better and larger.  [default: 64]",
+    help="Tokens that each 64x64 piece keeps at most, 1 to 1024, or each tile of a One-D-Piece model, 1 to 256: more "
+    "is better and larger.  [default: 64]",
 )
 @click.option("--size", type=click.IntRange(1), metavar="BYTES", help="Instead of -q: the best file of at most BYTES.")
 @click.option("--bpp", type=click.FloatRange(0, min_open=True), metavar="BITS", help="The same, in bits a pixel.")
@@ -67,8 +67,8 @@ class Kept(click.ParamType):
     "--overlap",
     type=click.IntRange(0, 128),
     metavar="PIXELS",
-    help="With a One-D-Piece model: cut the picture into tiles of 256x256 that overlap by so much, instead of resizing it "
-    "to one tile.",
+    help="With a One-D-Piece model: cut the picture into tiles of 256x256 that overlap by so much, instead of resizing "
+    "it to one tile.",
 )
 @max_pixels_option
 @output_options

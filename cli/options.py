@@ -76,7 +76,7 @@ def max_pixels_option(function):
 
 def model_option(function):
     """--model; the command gets the name or path, or None, as `model`."""
-    return click.option("--model", metavar="NAME|PATH", help="Model, by its name or where it is; see `odpiece models`.")(
+    return click.option("--model", metavar="NAME|PATH", help="Model, by its name or where it is; see odpiece models.")(
         function
     )
 

@@ -10,6 +10,7 @@ from odpiece.formats.errors import MissingExtraError, OptionError
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 OUT = click.Path(file_okay=False, path_type=Path)
 CHECKPOINT = click.Path(exists=True, dir_okay=False, path_type=Path)
+MINUTES = click.FloatRange(0, min_open=True)
 CHECKPOINT_OUT = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -20,7 +21,7 @@ def tuning_options(required=True):
         @click.option("--checkpoint", type=CHECKPOINT, required=required, help="Checkpoint of another `train` command.")
         @click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
         @click.option("--out", type=CHECKPOINT_OUT, required=required, help="Checkpoint to write.")
-        @click.option("--minutes", type=click.FloatRange(0, min_open=True), required=required, help="Length of the run.")
+        @click.option("--minutes", type=MINUTES, required=required, help="Length of the run.")
         @click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
         @wraps(function)
         def command(*args, **kwargs):

@@ -43,7 +43,7 @@ def encode(pixels, q=64, *, effort=EFFORT, **options):
 
 
 def analyze(pixels, *, model=None, overlap=None, **options):
-    """The picture as Analyzed, or as TiledPicture (codec/one_d_piece) for a One-D-Piece model; arguments as of `encode`."""
+    """The picture as Analyzed, or as TiledPicture (codec/one_d_piece) by a One-D-Piece model; arguments of `encode`."""
     model = model or load_model()
     if model.family == ONE_D_PIECE:
         from odpiece.codec.one_d_piece.picture import TiledPicture

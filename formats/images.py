@@ -210,7 +210,7 @@ def _saved_metadata(metadata, suffix):
 
 
 def resized(pixels, height, width):
-    """uint8 (height, width, 3) of uint8 pixels (H, W, 3), by Lanczos' filter: what is smaller is a mean, not a sample."""
+    """uint8 (height, width, 3) of uint8 pixels (H, W, 3), by Lanczos' filter: a smaller one has means, not samples."""
     if pixels.shape[:2] == (height, width):
         return pixels
     return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))

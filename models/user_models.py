@@ -1,11 +1,11 @@
 """The user's models: a folder for each, which is there whole or not at all.
 
-    $ODPIECE_MODELS, or $XDG_DATA_HOME/odpiece/models, or ~/.local/share/odpiece/models
-        NAME/
-            model.json              the SHA-256 of each file that the model was made with
-            weights.safetensors     by its SHA-256 .odp files know the model
-            weights.PART.onnx       graphs
-            weights.static*.safetensors     tables that were counted later, see tile_tables.py
+$ODPIECE_MODELS, or $XDG_DATA_HOME/odpiece/models, or ~/.local/share/odpiece/models
+    NAME/
+        model.json              the SHA-256 of each file that the model was made with
+        weights.safetensors     by its SHA-256 .odp files know the model
+        weights.PART.onnx       graphs
+        weights.static*.safetensors     tables that were counted later, see tile_tables.py
 """
 
 import hashlib

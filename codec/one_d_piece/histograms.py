@@ -1,7 +1,7 @@
 """Counting the static coder's tables: how likely each of the 4096 tokens is at each of the 256 positions.
 
-A few thousand tiles do not fill 4096 bins, so each position's counts are smoothed towards the average over all positions,
-and that towards all tokens equally likely. How much is found by counting one half and coding the other.
+A few thousand tiles do not fill 4096 bins, so each position's counts are smoothed towards the average over all
+positions, and that towards all tokens equally likely. How much is found by counting one half and coding the other.
 """
 
 import numpy as np

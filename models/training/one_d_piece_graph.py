@@ -78,7 +78,7 @@ class TileGraph(Graph):
         width, heads = self.arch.width, self.arch.heads
         parts = self.linear(x, f"{name}.in_proj_weight", f"{name}.in_proj_bias")
         parts = self.add("Transpose", self.add("Reshape", parts, split), perm=[2, 0, 3, 1, 4])
-        q, k, v = (self.add("Gather", parts, self.constant(np.int64(i)), axis=0) for i in range(3))  # (n, heads, rows, ..)
+        q, k, v = (self.add("Gather", parts, self.constant(np.int64(i)), axis=0) for i in range(3))
         q = self.add("Mul", q, self.number((width // heads) ** -0.5))
         weights = self.add("Softmax", self.add("MatMul", q, self.add("Transpose", k, perm=[0, 1, 3, 2])), axis=-1)
         x = self.add("Transpose", self.add("MatMul", weights, v), perm=[0, 2, 1, 3])

@@ -18,7 +18,7 @@ SHOWN = 5  # names of each kind in an error
 def load_checkpoint(path, arch):
     """{name: float32 array} of a file that torch.save wrote of the state dict of a network of the sizes `arch`.
 
-    Only tensors are unpickled, nothing is run. Raises OptionError, which says what is missing, extra or of another shape.
+    Only tensors are unpickled, nothing is run. Raises OptionError, which says what is missing or extra or does not fit.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
