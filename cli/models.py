@@ -61,17 +61,18 @@ def _print(line):
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 def verify(names):
     """Check that the files of the models NAME (default: all) are what they were when they were made."""
-    from odpiece.models.library import load_model, packaged_models, user_models, verify_model
+    from odpiece.models.library import load_model, packaged_models, verify_model
+    from odpiece.models.user_models import user_folders
 
-    chosen = [load_model(name) for name in names] or [*packaged_models(), *user_models()]
+    everything = [model.name for model in packaged_models()] + [folder.name for folder in user_folders()]
     damaged = []
-    for model in chosen:
+    for name in names or everything:
         try:
-            verify_model(model)
-            _print(f"{model.name}: intact")
+            verify_model(load_model(name))
+            _print(f"{name}: intact")
         except DamagedError as error:
-            _print(f"{model.name}: {error}")
-            damaged.append(model.name)
+            _print(f"{name}: {error}")
+            damaged.append(name)
     if damaged:
         raise DamagedError(f"damaged: {', '.join(damaged)}")
 

@@ -5,6 +5,7 @@ Inside the package an index tells each model's weights file and SHA-256. The use
 
 import hashlib
 import json
+from contextlib import suppress
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
@@ -134,8 +135,14 @@ def packaged_models():
 
 
 def user_models():
-    """The Models in the user's folder, by name."""
-    return [_in_folder(folder) for folder in user_folders()]
+    """The Models in the user's folder, by name; those too damaged to be one are left out."""
+    found = []
+    for folder in user_folders():
+        with suppress(DamagedError):
+            model = _in_folder(folder)
+            model.facts  # noqa: B018
+            found.append(model)
+    return found
 
 
 def load_model(name=None):
