@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from odpiece.codec.channels import alpha_chunks, split_channels, to_colours
-from odpiece.codec.one_d_piece.tiles import BATCH, NO_TOKENS, cut, join
+from odpiece.codec.one_d_piece.tiles import NO_TOKENS, cut, join
 from odpiece.codec.one_d_piece.tokens import GROUP_ENDS, TileTokens, raw_table, walk
 from odpiece.codec.picture import Contents, read
 from odpiece.codec.range_coder import CutReader, Reader, Writer
@@ -17,6 +17,7 @@ from odpiece.formats.tiles import MOST_TOKENS, TILE, VOCABULARY, Layout
 from odpiece.models.interface import LOOKS, ONE_D_PIECE
 
 RAW_BITS = (VOCABULARY - 1).bit_length()
+JOIN_BATCH = 2  # tiles that the decoder is given at once: it takes 0.3 GB for each
 
 
 class TiledPicture:
@@ -128,6 +129,6 @@ def _tile_rows(tokenizer, tokens, columns):
         tiles = np.full((len(ids), TILE, TILE, 3), NO_TOKENS, dtype=np.uint8)
         for length in set(lengths.tolist()) - {0}:
             same = np.flatnonzero(lengths == length)
-            for some in (same[i : i + BATCH] for i in range(0, len(same), BATCH)):
+            for some in (same[i : i + JOIN_BATCH] for i in range(0, len(same), JOIN_BATCH)):
                 tiles[some] = tokenizer.decode(ids[some, :length])
         yield tiles

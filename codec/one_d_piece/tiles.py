@@ -5,7 +5,7 @@ import numpy as np
 from odpiece.formats.images import resized
 from odpiece.formats.tiles import TILE
 
-BATCH = 8  # tiles that the networks are given at once: bounds their memory
+CUT_BATCH = 8  # tiles that the encoder is given at once: bounds its memory
 NO_TOKENS = 128  # grey level of a tile of which nothing is known
 
 
@@ -21,8 +21,8 @@ def cut(pixels, layout):
     missing = [(0, max(0, TILE - side)) for side in (height, width)]
     padded = np.pad(pixels, [*missing, (0, 0)], mode="edge")
     corners = [(y, x) for y in layout.starts(height) for x in layout.starts(width)]
-    for first in range(0, len(corners), BATCH):
-        yield np.stack([padded[y : y + TILE, x : x + TILE] for y, x in corners[first : first + BATCH]])
+    for first in range(0, len(corners), CUT_BATCH):
+        yield np.stack([padded[y : y + TILE, x : x + TILE] for y, x in corners[first : first + CUT_BATCH]])
 
 
 def join(tile_rows, layout, height, width):

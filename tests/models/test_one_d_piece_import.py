@@ -107,7 +107,9 @@ class Evil:
         return (Path.touch, (Path("evil-was-here"),))
 
 
-@pytest.mark.parametrize("content", [Evil(), [1, 2], {"a": 1}, torch.zeros(3)], ids=["code", "list", "number", "tensor"])
+@pytest.mark.parametrize(
+    "content", [Evil(), [1, 2], {"a": 1}, torch.zeros(3)], ids=["code", "list", "number", "tensor"]
+)
 def test_other_pickles_are_refused_and_not_run(content, saved, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OptionError):

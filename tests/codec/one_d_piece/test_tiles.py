@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from odpiece.codec.one_d_piece.tiles import BATCH, cut, join
+from odpiece.codec.one_d_piece.tiles import CUT_BATCH, cut, join
 from odpiece.formats.tiles import TILE, Layout
 
 
@@ -20,7 +20,7 @@ def test_cut_pictures_are_joined_exactly(height, width, overlap):
     picture = np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
     layout = Layout(overlap)
     batches = list(cut(picture, layout))
-    assert max(map(len, batches)) <= BATCH
+    assert max(map(len, batches)) <= CUT_BATCH
     tiles = np.concatenate(batches)
     assert tiles.shape == (layout.count(height) * layout.count(width), TILE, TILE, 3)
     assert (join(rows_of(tiles, layout.count(width)), layout, height, width) == picture).all()
