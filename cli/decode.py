@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from odpiece.cli.options import max_pixels_option, model_option, output_options, output_path, shown
+from odpiece.cli.options import backend_options, max_pixels_option, model_option, output_options, output_path, shown
 from odpiece.formats.files import STANDARD, check_output, make_folder, read_bytes, write_bytes
 
 
@@ -37,9 +37,10 @@ from odpiece.formats.files import STANDARD, check_output, make_folder, read_byte
     help="Also write a picture for each group of tokens as it arrives, DIR/00-lengths.png and so on.",
 )
 @model_option
+@backend_options
 @max_pixels_option
 @output_options
-def decode(file, output, tokens, look, allow_partial, progressive, model, max_pixels, force, console):
+def decode(file, output, tokens, look, allow_partial, progressive, model, backend, device, max_pixels, force, console):
     """Decode the .odp file INPUT (- for standard input)."""
     output = output_path(file, output, ".png")
     check_output(output, force)
@@ -48,13 +49,14 @@ def decode(file, output, tokens, look, allow_partial, progressive, model, max_pi
     from odpiece.formats.images import OPAQUE, suffix_of, write_image
     from odpiece.models.library import load_model
 
+    model = load_model(model, backend, device)
+    console.detail(f"tokenizer on {model.backend}, {model.device}")
     suffix = ".png" if output == STANDARD else suffix_of(Path(output))
     data = read_bytes(file)
     console.detail(f"read {len(data)} bytes from {file}")
     with console.stages("tokens", "picture", "write") as begin:
         begin("tokens")
-        options = {"model": model and load_model(model), "max_pixels": max_pixels}
-        contents = (read_partial if allow_partial else read)(data, **options)
+        contents = (read_partial if allow_partial else read)(data, model=model, max_pixels=max_pixels)
         console.detail(f"decoded {contents.certain} tokens")
         begin("picture")
         pixels = contents.picture(contents.tokens.first(tokens or contents.header.limit), look)

@@ -2,7 +2,7 @@
 
 import click
 
-from odpiece.cli.options import max_pixels_option, model_option, output_options, output_path, shown
+from odpiece.cli.options import backend_options, max_pixels_option, model_option, output_options, output_path, shown
 from odpiece.formats.files import check_output, read_bytes, write_bytes
 
 DEFAULT_QUALITY = 64
@@ -70,9 +70,12 @@ class Kept(click.ParamType):
     help="With a One-D-Piece model: cut the picture into tiles of 256x256 that overlap by so much, instead of resizing "
     "it to one tile.",
 )
+@backend_options
 @max_pixels_option
 @output_options
-def encode(picture, output, coder, fixed, keep, effort, model, overlap, max_pixels, force, console, **targets):
+def encode(
+    picture, output, coder, fixed, keep, effort, model, overlap, backend, device, max_pixels, force, console, **targets
+):
     """Encode the picture INPUT (PNG, JPEG, WebP, ...; - for standard input)."""
     targets = {name: value for name, value in targets.items() if value is not None}
     if len(targets) > 1:
@@ -85,15 +88,16 @@ def encode(picture, output, coder, fixed, keep, effort, model, overlap, max_pixe
     from odpiece.formats.images import read_image
     from odpiece.models.library import load_model
 
-    model = load_model(model)
+    model = load_model(model, backend, device)
+    console.detail(f"tokenizer on {model.backend}, {model.device}")
     with console.stages("read", "encode") as begin:
         begin("read")
         image = read_image(data, picture, keep=keep, max_pixels=max_pixels)
         height, width = image.pixels.shape[:2]
         console.detail(f"read {width}x{height} pixels from {picture}")
         begin("encode")
-        options = {"coder": coder and CoderId[coder.upper()], "fixed": fixed, "metadata": image.metadata}
-        options |= {"effort": effort, "model": model, "overlap": overlap}
+        options = {"model": model, "coder": coder and CoderId[coder.upper()], "fixed": fixed}
+        options |= {"metadata": image.metadata, "effort": effort, "overlap": overlap}
         packed = _encode(image.pixels, *next(iter(targets.items()), ("quality", DEFAULT_QUALITY)), options)
         quality = unpack_header(packed, max_pixels=max_pixels)[0].q
         console.detail(f"encoded at -q {quality}")

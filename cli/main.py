@@ -7,6 +7,7 @@ import click
 
 from odpiece.cli.compare import compare
 from odpiece.cli.decode import decode
+from odpiece.cli.doctor import doctor
 from odpiece.cli.encode import encode
 from odpiece.cli.info import info
 from odpiece.cli.models import models
@@ -28,7 +29,7 @@ def cli():
     """
 
 
-for _command in (encode, decode, info, truncate, compare, models, train):
+for _command in (encode, decode, info, truncate, compare, models, train, doctor):
     cli.add_command(_command)
 
 

@@ -11,6 +11,7 @@ import click
 from odpiece.formats.container import MAX_PIXELS
 from odpiece.formats.errors import ImageError
 from odpiece.formats.files import STANDARD
+from odpiece.models.backends import BACKENDS, DEVICES
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,25 @@ def model_option(function):
     return click.option("--model", metavar="NAME|PATH", help="Model, by its name or where it is; see odpiece models.")(
         function
     )
+
+
+def backend_options(function):
+    """--backend and --device; the command gets `backend` and `device`."""
+    backend = click.option(
+        "--backend",
+        type=click.Choice(BACKENDS),
+        default=BACKENDS[0],
+        show_default=True,
+        help="What computes tokens from pixels and pixels from tokens; torch needs odpiece[torch].",
+    )
+    device = click.option(
+        "--device",
+        type=click.Choice(DEVICES),
+        default=DEVICES[0],
+        show_default=True,
+        help="Where it computes them; auto is cuda where the backend can use it, else cpu, and -v says which.",
+    )
+    return backend(device(function))
 
 
 def output_path(source, output, suffix):

@@ -103,6 +103,30 @@ def look(checkpoint, data, out, minutes, cache):
         raise MissingExtraError(f"{error}: pip install 'odpiece[compare]'") from None
 
 
+@train.command("one-d-piece")
+@click.option("--preset", type=click.Choice(["tiny", "s", "b", "l"]), required=True, help="Sizes of the network.")
+@click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
+@click.option("--out", type=OUT, required=True, help="Folder for checkpoints, the log and the weights.")
+@click.option("--minutes", type=click.FloatRange(0), required=True, help="Length of the run, resumed parts together.")
+@click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Pictures a step and process.")
+@click.option("--drop/--no-drop", default=True, help="Decode a random number of first tokens, or always all.")
+@click.option("--overfit", type=click.IntRange(1), help="Train on the middles of so many pictures alone, as a check.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
+@click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+def one_d_piece(preset, data, out, minutes, batch, drop, overfit, resume, cache):
+    """Train a One-D-Piece network with Tail Token Drop.
+
+    On a machine with N GPUs: torchrun --nproc-per-node N --no-python odpiece train one-d-piece ...
+    """
+    _require_torch()
+
+    from odpiece.models.training.one_d_piece_loop import OneDPieceOptions, train_one_d_piece
+
+    options = OneDPieceOptions(data, out, minutes, preset, drop, overfit or 0, resume, cache, batch)
+    for tokens, psnr in (train_one_d_piece(options) or {}).items():
+        click.echo(f"{tokens:>3} tokens  {psnr:.2f} dB on pictures trained on")
+
+
 @train.command()
 @click.argument("checkpoints", type=CHECKPOINT, nargs=-1, required=True)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Checkpoint to write.")

@@ -212,7 +212,7 @@ def _read(data, model, max_pixels, partial=False):
     """Contents, of which `read` checks the checksum."""
     header, chunks, stored = container.unpack(data, max_pixels=max_pixels, partial=partial)
     if model is None or not model.owns(header.model):
-        model = find_model(header.model)
+        model = find_model(header.model, *((model.backend, model.device) if model else ()))
     if header.layout:
         from odpiece.codec.one_d_piece.picture import read_tiles
 

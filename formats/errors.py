@@ -9,7 +9,8 @@
     ├── DamagedError          7   an .odp file that is cut or damaged
     ├── OutputExistsError     8   an output that exists and may not be replaced
     ├── OutputError           9   an output that cannot be written
-    └── MissingExtraError    10   a feature whose optional dependency is not installed
+    ├── MissingExtraError    10   a feature whose optional dependency is not installed
+    └── DeviceError          12   a device that is not there or cannot be used
 
 Messages are one line and say what to do.
 """
@@ -55,3 +56,7 @@ class OutputError(OdpieceError):
 
 class MissingExtraError(OdpieceError):
     exit_code = 10
+
+
+class DeviceError(OdpieceError):
+    exit_code = 12

@@ -103,9 +103,12 @@ def octave_weights(q):
     return np.maximum(0.0, 1.0 - np.abs(octave - np.arange(Q_OCTAVES))).astype(np.float32)
 
 
-def grain(rows, columns):
-    """float32 (GRAIN, rows, columns) of noise in [-1, 1): a hash of each place, the same on every machine."""
-    channel, row, column = np.ogrid[:GRAIN, :rows, :columns]
+def grain(rows, columns, top=0, left=0):
+    """float32 (GRAIN, rows, columns) of noise in [-1, 1): a hash of each place, the same on every machine.
+
+    `top` and `left` are the place of its first row and column.
+    """
+    channel, row, column = np.ogrid[:GRAIN, top : top + rows, left : left + columns]
     x = channel.astype(np.uint32) * np.uint32(0x9E3779B1) ^ row.astype(np.uint32) * np.uint32(0x85EBCA77)
     x = x ^ column.astype(np.uint32) * np.uint32(0xC2B2AE3D)
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
@@ -117,7 +120,8 @@ class Transform(Protocol):
     """The float half of a model: pictures to latents and back, on any backend.
 
     Pictures are uint8 (H, W, 3) sRGB with H and W multiples of 64; latents are a tuple of float32
-    arrays (latents, H / block, W / block), one a band, not yet divided by the step. `look` is one of LOOKS.
+    arrays (latents, H / block, W / block), one a band, not yet divided by the step. `look` is one of LOOKS, `place` the
+    (row, column) of the latents' first piece in the picture: noise depends on it. Any may be called by several threads.
     `error` gives the faithful look's squared errors, of pixels in [-1, 1] and each weighted by its `importance`
     (float32 (H, W)), summed over each piece, float32 (H / 64, W / 64), and the gradients of their sum in the
     latents; no gradients unless asked for, at a third of the time.
@@ -125,7 +129,9 @@ class Transform(Protocol):
 
     def analyze(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]: ...
 
-    def synthesize(self, latents: tuple[np.ndarray, ...], q: int, look: str) -> np.ndarray: ...
+    def synthesize(
+        self, latents: tuple[np.ndarray, ...], q: int, look: str, place: tuple[int, int] = (0, 0)
+    ) -> np.ndarray: ...
 
     def error(
         self, latents: tuple[np.ndarray, ...], q: int, pixels: np.ndarray, importance: np.ndarray, gradients: bool

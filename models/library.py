@@ -13,6 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from odpiece.formats.errors import DamagedError, OptionError, UnknownModelError
+from odpiece.models.backends import choose_device, load_backend
 from odpiece.models.interface import BANDS_FAMILY, FACTS, ONE_D_PIECE
 from odpiece.models.user_models import RECORD, file_hash, record_of, user_folders
 
@@ -31,12 +32,13 @@ def _file(name):
 class Model:
     """One weights file, NAME.safetensors, with its graphs NAME.PART.onnx beside it.
 
-    `name`, `sha256` (hex) and `fingerprint` (the first 4 bytes of the SHA-256) identify it. Tensors are
-    read when they are first needed.
+    `name`, `sha256` (hex) and `fingerprint` (the first 4 bytes of the SHA-256) identify it; its networks run on
+    `backend` and `device`, see backends.py. Tensors are read when they are first needed.
     """
 
-    def __init__(self, name, path, sha256):
+    def __init__(self, name, path, sha256, backend="onnx", device="cpu"):
         self.name, self.path, self.sha256 = name, path, sha256
+        self.backend, self.device = backend, device
         self.fingerprint = bytes.fromhex(sha256)[:FINGERPRINT_BYTES]
 
     def tensors(self, *prefixes):
@@ -61,19 +63,24 @@ class Model:
         """BANDS_FAMILY or ONE_D_PIECE: which codec its tokens need."""
         return self.facts.get("family", BANDS_FAMILY)
 
+    def _architecture(self):
+        """The dict of the networks' sizes, see nets/transform.py."""
+        with safe_open(self.path, framework="numpy") as f:
+            return json.loads(f.metadata()["architecture"])
+
     @cached_property
     def transform(self):
-        """The Transform (see interface.py) on onnxruntime, of the bands."""
-        from odpiece.models.onnx_backend import OnnxTransform
-
-        return OnnxTransform(self.tensors, self._graph)
+        """The Transform (see interface.py) on `backend` and `device`, of the bands."""
+        if self.backend == "torch":
+            return load_backend("torch").TorchTransform(self._architecture(), self.tensors, self.device)
+        return load_backend("onnx").OnnxTransform(self.tensors, self._graph, self.device)
 
     @cached_property
     def tile_tokenizer(self):
-        """The TileTokenizer (see interface.py) on onnxruntime, of a One-D-Piece network."""
-        from odpiece.models.onnx_backend import OnnxTileTokenizer
-
-        return OnnxTileTokenizer(self.tensors, self._graph)
+        """The TileTokenizer (see interface.py) on `backend` and `device`, of a One-D-Piece network."""
+        if self.backend == "torch":
+            return load_backend("torch").TorchTileTokenizer(self.facts["architecture"], self.tensors, self.device)
+        return load_backend("onnx").OnnxTileTokenizer(self.tensors, self._graph, self.device)
 
     def _graph(self, part):
         graph = self.path.with_name(f"{self.path.stem}.{part}.onnx")
@@ -108,66 +115,76 @@ class Model:
 
 
 @cache
-def _model(name, path, sha256):
-    return Model(name, path, sha256)
+def _model(*facts):
+    """The one Model of these arguments: what is read for it, it keeps."""
+    return Model(*facts)
 
 
-def open_model(path):
-    """The Model in the weights file `path` (a Path), which need not be installed."""
-    return _model(path.stem, path, hashlib.sha256(path.read_bytes()).hexdigest())
+def open_model(path, backend="onnx", device="cpu"):
+    """The Model in the weights file `path` (a Path), which need not be installed. Raises as `load_model` does."""
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return _model(path.stem, path, sha256, backend, choose_device(backend, device))
 
 
-def _packaged(name):
+def _packaged(name, *where):
     entry = _index()["models"][name]
-    return _model(name, _file(entry["file"]), entry["sha256"])
+    return _model(name, _file(entry["file"]), entry["sha256"], *where)
 
 
-def _in_folder(folder):
+def _in_folder(folder, *where):
     """The Model in a folder as user_models.py makes them."""
     record = record_of(folder)
-    return _model(record.name, record.weights, record.sha256)
+    return _model(record.name, record.weights, record.sha256, *where)
 
 
 def packaged_models():
     """The Models inside the package, the default one first."""
     default = _index()["default"]
-    return [_packaged(name) for name in sorted(_index()["models"], key=lambda name: (name != default, name))]
+    return [load_model(name) for name in sorted(_index()["models"], key=lambda name: (name != default, name))]
 
 
-def user_models():
+def user_models(backend="onnx", device="cpu"):
     """The Models in the user's folder, by name; those too damaged to be one are left out."""
     found = []
     for folder in user_folders():
         with suppress(DamagedError):
-            model = _in_folder(folder)
+            model = _in_folder(folder, backend, device)
             model.facts  # noqa: B018
             found.append(model)
     return found
 
 
-def load_model(name=None):
-    """The model `name`: one of the package (the default for None), one of the user, or by the path of a weights
-    file or of a model's folder. Raises OptionError for an unknown name, DamagedError for a damaged model."""
+def load_model(name=None, backend="onnx", device="cpu"):
+    """The model `name` on a backend and a device (see backends.py).
+
+    It is one of the package (the default for None), one of the user, or named by the path of a weights file or of a
+    model's folder. Raises OptionError for an unknown name, DamagedError for a damaged model, MissingExtraError and
+    DeviceError for a backend or a device that is not there: nothing else is chosen instead.
+    """
+    device = choose_device(backend, device)
     name = name or _index()["default"]
     if name in _index()["models"]:
-        return _packaged(name)
+        return _packaged(name, backend, device)
     folders = {folder.name: folder for folder in user_folders()}
-    if name in folders:
-        return _in_folder(folders[name])
-    if Path(name).is_dir():
-        return _in_folder(Path(name))
-    if Path(name).is_file():
-        return open_model(Path(name))
+    folder = folders.get(name, Path(name))
+    if folder.is_dir():
+        return _in_folder(folder, backend, device)
+    if folder.is_file():
+        return open_model(folder, backend, device)
     names = ", ".join([*_index()["models"], *folders])
     raise OptionError(f"no model {name}, installed: {names}")
 
 
-def find_model(fingerprint):
-    """The installed model whose files have this fingerprint (4 bytes). Raises UnknownModelError."""
+def find_model(fingerprint, backend="onnx", device="cpu"):
+    """The installed model whose files have this fingerprint (4 bytes).
+
+    Raises UnknownModelError, else as `load_model` does.
+    """
+    device = choose_device(backend, device)
     for name, entry in _index()["models"].items():
         if entry["sha256"].startswith(fingerprint.hex()):
-            return _packaged(name)
-    for model in user_models():
+            return _packaged(name, backend, device)
+    for model in user_models(backend, device):
         if model.owns(fingerprint):
             return model
     raise UnknownModelError(

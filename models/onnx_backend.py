@@ -1,6 +1,9 @@
 """The tokenizer on onnxruntime: graphs without weights, given the tensors of the weights file."""
 
+import io
 import os
+from contextlib import redirect_stdout
+from threading import Lock
 
 import numpy as np
 
@@ -8,12 +11,46 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it writes event file
 
 import onnxruntime as ort  # noqa: E402
 
-from odpiece.models.interface import BANDS, LOOKS, grain, octave_weights
+from odpiece.formats.errors import DeviceError  # noqa: E402
+from odpiece.models.backends import library_errors  # noqa: E402
+from odpiece.models.interface import BANDS, LOOKS, PIECE, grain, octave_weights
 
-ort.set_default_logger_severity(3)
+ERRORS, FATAL = 3, 4
+ort.set_default_logger_severity(ERRORS)
+
+CUDA = "CUDAExecutionProvider"
+PROVIDERS = {
+    "cpu": ["CPUExecutionProvider"],
+    # not the default search, which times every algorithm for each new size of picture
+    "cuda": [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"],
+}
+CUDA_PACKAGE = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 
-def _session(graph, tensors):
+def providers():
+    """What this onnxruntime was built for, which need not be there."""
+    return ort.get_available_providers()
+
+
+def cuda_fault():
+    """Why onnxruntime cannot use CUDA here, in one line; None where it can."""
+    if CUDA not in providers():
+        return f"this onnxruntime is built without it: {CUDA_PACKAGE}"
+    said = io.StringIO()
+    with redirect_stdout(said):  # where it reports libraries that it cannot load
+        ort.preload_dlls()
+    ort.set_default_logger_severity(FATAL)
+    try:
+        ort.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), "cuda", 0)
+    except RuntimeError:
+        missing = next((line for line in said.getvalue().splitlines() if line.startswith("Failed")), "")
+        return f"onnxruntime finds no GPU that it can use ({missing or 'check the driver with nvidia-smi'})"
+    finally:
+        ort.set_default_logger_severity(ERRORS)
+    return None
+
+
+def _session(graph, tensors, device):
     """A session of the graph file `graph`, and the initializers it reads; `tensors` are {name: float array}.
 
     The initializers do not copy the arrays, and the session does not hold them: keep both together.
@@ -22,39 +59,52 @@ def _session(graph, tensors):
     arrays = {name: np.ascontiguousarray(t, dtype=np.float32) for name, t in tensors.items()}
     values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     options.add_external_initializers(list(values), list(values.values()))
-    return ort.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"]), values
+    session = ort.InferenceSession(graph.read_bytes(), options, providers=PROVIDERS[device])
+    session.disable_fallback()
+    if device == "cuda" and CUDA not in session.get_providers():  # it goes on without, and only logs it
+        raise DeviceError("onnxruntime could not start on the GPU: odpiece doctor says more")
+    return session, values
 
 
-class OnnxTransform:
-    """A Transform (see interface.py) on all cores of the CPU.
+class _Sessions:
+    """Sessions on `device`, "cpu" (all of its cores) or "cuda", made at first use.
 
     `load(*prefixes)` must give {name: float array} of the weights file's tensors whose names start so, and
-    `graph(name)` the path of the graph "analysis", "gradient" or of a look. Sessions are made at first use: an
-    encoder never loads the synthesis.
+    `graph(name)` the path of the graph of this name.
     """
 
-    def __init__(self, load, graph):
-        self._load, self._graph = load, graph
-        self._sessions = {}
+    def __init__(self, load, graph, device="cpu"):
+        self._load, self._graph, self.device = load, graph, device
+        self._sessions, self._lock = {}, Lock()
 
     def _get(self, name, *prefixes):
-        if name not in self._sessions:
-            self._sessions[name] = _session(self._graph(name), self._load(*prefixes))
-        return self._sessions[name][0]
+        with self._lock:  # of several threads the first makes the session, the others wait for it
+            if name not in self._sessions:
+                self._sessions[name] = _session(self._graph(name), self._load(*prefixes), self.device)
+            return self._sessions[name][0]
 
+
+class OnnxTransform(_Sessions):
+    """A Transform (see interface.py), of the graphs "analysis", "gradient" and one for each look.
+
+    An encoder never loads the synthesis.
+    """
+
+    @library_errors
     def analyze(self, pixels):
         bands = [f"band{i}" for i in range(len(BANDS))]
         return tuple(b[0] for b in self._get("analysis", "analysis.").run(bands, {"pixels": pixels}))
 
-    def synthesize(self, latents, q, look):
+    @library_errors
+    def synthesize(self, latents, q, look, place=(0, 0)):
         feed = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed["octaves"] = octave_weights(q)[None]
         session = self._get(look, "synthesis.", f"looks.{look}.")
         if len(session.get_inputs()) > len(feed):
-            rows, columns = latents[-1].shape[1:]
-            feed |= {"grain16": grain(rows, columns)[None], "grain8": grain(2 * rows, 2 * columns)[None]}
+            feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
         return session.run(["pixels"], feed)[0]
 
+    @library_errors
     def error(self, latents, q, pixels, importance, gradients=True):
         bands = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed = bands | {"octaves": octave_weights(q)[None], "pixels": pixels, "importance": importance}
@@ -63,24 +113,23 @@ class OnnxTransform:
         return error, tuple(g[0] for g in found)
 
 
-class OnnxTileTokenizer:
-    """A TileTokenizer (see interface.py) on all cores of the CPU; arguments as of OnnxTransform.
+def _grain(shape, place, side):
+    """The noise of `shape` pieces from the piece at `place`, `side` x `side` values a piece."""
+    return grain(*(side * n for n in (*shape, *place)))
+
+
+class OnnxTileTokenizer(_Sessions):
+    """A TileTokenizer (see interface.py); arguments as of OnnxTransform, graphs "encoder" and "decoder".
 
     An encoder never loads the decoder's weights, nor a decoder the encoder's.
     """
 
-    def __init__(self, load, graph):
-        self._load, self._graph = load, graph
-        self._sessions = {}
-
-    def _run(self, part, output, inputs):
-        if part not in self._sessions:
-            prefixes = {"encoder": ("encoder.", "latent_tokens"), "decoder": ("decoder.", "pixel_")}[part]
-            self._sessions[part] = _session(self._graph(part), self._load("quantize.", *prefixes))
-        return self._sessions[part][0].run([output], inputs)[0]
-
+    @library_errors
     def encode(self, tiles):
-        return self._run("encoder", "tokens", {"tiles": np.ascontiguousarray(tiles)})
+        session = self._get("encoder", "encoder.", "latent_tokens", "quantize.")
+        return session.run(["tokens"], {"tiles": np.ascontiguousarray(tiles)})[0]
 
+    @library_errors
     def decode(self, tokens):
-        return self._run("decoder", "tiles", {"tokens": np.ascontiguousarray(tokens, dtype=np.int32)})
+        session = self._get("decoder", "decoder.", "quantize.", "pixel_")
+        return session.run(["tiles"], {"tokens": np.ascontiguousarray(tokens, dtype=np.int32)})[0]

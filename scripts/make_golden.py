@@ -1,6 +1,6 @@
 """Write tests/golden: small files of every kind, the SHA-256 of the tokens of each, and its picture, scaled down.
 
-Of one file also the natural look.
+Of one file also the natural look. And codec/self_test.odp, the file of `odpiece doctor`.
 
 For new weights before a release; once a release number is set, golden files are only added.
 """
@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 
 from odpiece.codec import decode, encode, truncate
 from odpiece.codec.picture import read
+from odpiece.codec.self_test import QUALITY, drawn_picture
 from odpiece.formats.container import CoderId
 from odpiece.formats.files import read_bytes, write_bytes
 from odpiece.formats.images import read_image, write_image
@@ -65,6 +66,7 @@ def main():
         digests[name] = read(data).tokens.sha256
     natural = decode(read_bytes(folder / "photo-learned.odp"), look="natural")
     write_bytes(folder / "natural" / "photo-learned.png", write_image(reduced(natural)), force=True)
+    write_bytes(ROOT / "codec" / "self_test.odp", encode(drawn_picture(), QUALITY), force=True)
     write_bytes(folder / "tokens.json", (json.dumps(digests, indent=2) + "\n").encode(), force=True)
 
 

@@ -20,6 +20,8 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from odpiece.formats.errors import OptionError
+
 CROP = 256
 MAX_SHRINK = 2.5  # largest factor by which a crop is scaled down
 
@@ -38,6 +40,12 @@ PICTURE_SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".ppm", ".tif", ".tiff", "
 def list_pictures(folder):
     """Sorted paths of the picture files directly in `folder`."""
     return sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def _some_pictures(folder):
+    if paths := list_pictures(folder):
+        return paths
+    raise OptionError(f"no pictures in {folder}")
 
 
 def load_rgb(path):
@@ -85,9 +93,7 @@ class PictureCache:
     """
 
     def __init__(self, folder, root=None):
-        paths = list_pictures(folder)
-        if not paths:
-            raise ValueError(f"no pictures in {folder}")
+        paths = _some_pictures(folder)
         listing = "\n".join(f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in paths)
         key = hashlib.sha256(listing.encode()).hexdigest()[:16]
         cache = Path(root or default_cache_root()) / f"pictures-{key}"
@@ -124,6 +130,18 @@ def random_crops(cache, count, rng):
     rng = np.random.default_rng(rng)
     picks = rng.choice(len(cache), size=count, p=cache.probability)
     return [random_crop(cache[i], rng) for i in picks]
+
+
+def middle_squares(folder, count):
+    """uint8 (count, CROP, CROP, 3): middles of up to `count` pictures of `folder`, evenly spaced by name."""
+    paths, squares = _some_pictures(folder), []
+    for i in range(min(count, len(paths))):
+        rgb = load_rgb(paths[i * len(paths) // min(count, len(paths))])
+        side = min(rgb.shape[:2])
+        top, left = (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2
+        square = Image.fromarray(rgb[top : top + side, left : left + side])
+        squares.append(np.asarray(square.resize((CROP, CROP), Image.Resampling.LANCZOS)))
+    return np.stack(squares)
 
 
 def crop_batches(cache, batch, seed, ahead=4):

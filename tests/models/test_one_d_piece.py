@@ -52,6 +52,7 @@ def test_the_reference_holds_exactly_the_expected_tensors(reference):
     own = ("encoder.", "decoder.", "quantize.", "pixel_")
     weights = {name: tuple(t.shape) for name, t in reference.items() if name.startswith(own) or name == "latent_tokens"}
     assert weights == expected_tensors(SIZES)
+    assert Architecture.from_shapes(weights) == SIZES
 
 
 @pytest.mark.parametrize("size", PRESETS)

@@ -45,7 +45,8 @@ class Architecture:
     def from_shapes(cls, shapes):
         """The Architecture of {name: shape}; raises ValueError where the tensors that tell it are missing.
 
-        Heads and groups leave no trace in the shapes: taken as in all presets, 64 channels a head, 4 a group.
+        Heads and groups leave no trace in the shapes: taken as in all presets, 64 channels a head (16 in networks
+        narrower than 512) and 4 a group.
         """
         try:
             width, hidden = shapes["latent_tokens"][1], shapes["pixel_decoder.conv_out.weight"][1]
@@ -54,11 +55,12 @@ class Architecture:
             raise ValueError("these are not the tensors of a One-D-Piece network with its pixel decoder") from None
         names = "encoder.transformer.{}.ln_1.weight"
         layers = next(i for i in range(len(shapes) + 1) if names.format(i) not in shapes)
-        return cls(width, layers, max(1, width // 64), hidden, max(1, hidden // 4), proxy_width)
+        heads = width // (64 if width >= 512 else 16)
+        return cls(width, layers, max(1, heads), hidden, max(1, hidden // 4), proxy_width)
 
 
 PRESETS = {
-    "tiny": Architecture(128, 2, 2, hidden=16, groups=4, proxy_width=64),  # trains on one CPU core
+    "tiny": Architecture(128, 2, 8, hidden=8, groups=2, proxy_width=64),  # trains on one CPU core
     "s": Architecture(512, 8, 8),
     "b": Architecture(768, 12, 12),
     "l": Architecture(1024, 24, 16),

@@ -1,0 +1,138 @@
+"""The tokenizer on PyTorch, on the CPU or a CUDA device, from the weights file that onnxruntime reads, too.
+
+Everything is in float32, on CUDA with PyTorch's default for convolutions, TF32, in which the weights (stored as
+float16) are exact: why not half precision, see docs/decisions.md.
+"""
+
+import warnings
+from threading import Lock
+
+import numpy as np
+import torch
+
+from odpiece.models.backends import library_errors
+from odpiece.models.interface import PIECE, grain, octave_weights
+from odpiece.models.nets.one_d_piece.architecture import Architecture as OneDPieceArchitecture
+from odpiece.models.nets.one_d_piece.network import OneDPiece
+from odpiece.models.nets.transform import NATURAL, Architecture, Tokenizer
+
+
+def cuda_fault():
+    """Why PyTorch cannot use CUDA here, in one line; None where it can."""
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        if torch.cuda.is_available():
+            return None
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"PyTorch {torch.__version__} is built without it, see pytorch.org for a build with CUDA"
+    return str(notes[0].message).splitlines()[0] if notes else "no GPU is found, check the driver with nvidia-smi"
+
+
+def cuda_devices():
+    """[(name, bytes of memory)] of the CUDA devices."""
+    found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return [(device.name, device.total_memory) for device in found]
+
+
+def _network(architecture, tensors):
+    """The Tokenizer of shipped tensors {name: float array}; the channel scales of its blocks are folded into them."""
+    with torch.device("meta"):
+        network = Tokenizer(Architecture.from_dict(architecture))
+    state = {name: torch.from_numpy(t.astype(np.float32)) for name, t in tensors.items()}
+    ones = {name: torch.ones(t.shape) for name, t in network.state_dict().items() if name.endswith(".scale")}
+    network.load_state_dict(state | ones, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+class TorchTransform:
+    """A Transform (see interface.py) on `device`, "cpu" or "cuda".
+
+    `architecture` is the dict of the weights file, `load(*prefixes)` gives its tensors whose names start so. They
+    are read at first use, once, whichever thread comes first.
+    """
+
+    def __init__(self, architecture, load, device="cpu"):
+        self._architecture, self._load, self.device = architecture, load, device
+        self._network, self._lock = None, Lock()
+
+    def _get(self):
+        with self._lock:
+            if self._network is None:
+                network = _network(self._architecture, self._load("analysis.", "synthesis.", "looks."))
+                self._network = network.to(self.device, memory_format=torch.channels_last)
+        return self._network
+
+    def _tensor(self, array):
+        return torch.from_numpy(np.require(array, requirements="CW")).to(self.device)
+
+    def _pixels(self, pixels):
+        """uint8 (H, W, 3) as float (1, 3, H, W) in [-1, 1], in memory channels last as it came."""
+        return self._tensor(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+    def _bands(self, latents):
+        return [self._tensor(z[None].astype(np.float32)) for z in latents]
+
+    def _octaves(self, q):
+        return self._tensor(octave_weights(q)[None])
+
+    def _grain(self, shape, place, size):
+        """The noise at 1 / `size` of `shape` pieces from the piece at `place`."""
+        return self._tensor(grain(*(PIECE // size * n for n in (*shape, *place)))[None])
+
+    @library_errors
+    @torch.no_grad()
+    def analyze(self, pixels):
+        return tuple(z[0].cpu().numpy() for z in self._get().analysis(self._pixels(pixels)))
+
+    @library_errors
+    @torch.no_grad()
+    def synthesize(self, latents, q, look, place=(0, 0)):
+        grains = [self._grain(latents[0].shape[1:], place, n) for n in (16, 8)] if look == NATURAL else None
+        octaves = self._octaves(q)
+        x = self._get().looks[look](self._get().synthesis(self._bands(latents), octaves), octaves, grains)
+        x = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        return x[0].permute(1, 2, 0).contiguous().cpu().numpy()
+
+    @library_errors
+    def error(self, latents, q, pixels, importance, gradients=True):
+        rows, columns = latents[0].shape[1:]
+        with torch.set_grad_enabled(gradients):
+            bands = [z.requires_grad_(gradients) for z in self._bands(latents)]
+            difference = self._get().decode(bands, self._octaves(q)) - self._pixels(pixels)
+            squares = (self._tensor(importance) * difference.square())[0].sum(0)
+            error = squares.reshape(rows, PIECE, columns, PIECE).sum((1, 3))
+            found = torch.autograd.grad(error.sum(), bands) if gradients else ()
+        return error.detach().cpu().numpy(), tuple(g[0].cpu().numpy() for g in found)
+
+
+class TorchTileTokenizer:
+    """A TileTokenizer (see interface.py) on `device`; arguments as of TorchTransform."""
+
+    def __init__(self, architecture, load, device="cpu"):
+        self._architecture, self._load, self.device = architecture, load, device
+        self._network, self._lock = None, Lock()
+
+    def _get(self):
+        with self._lock:
+            if self._network is None:
+                with torch.device("meta"):
+                    network = OneDPiece(OneDPieceArchitecture.from_dict(self._architecture))
+                state = {name: torch.from_numpy(t) for name, t in self._load("").items()}
+                network.load_state_dict(state, assign=True)
+                self._network = network.eval().requires_grad_(False).to(self.device)
+        return self._network
+
+    def _tensor(self, array):
+        return torch.from_numpy(np.require(array, requirements="CW")).to(self.device)
+
+    @library_errors
+    @torch.no_grad()
+    def encode(self, tiles):
+        ids = self._get().encode(self._tensor(tiles).permute(0, 3, 1, 2).float() / 255)
+        return ids.to(torch.int32).cpu().numpy()
+
+    @library_errors
+    @torch.no_grad()
+    def decode(self, tokens):
+        x = self._get().decode(self._tensor(tokens.astype(np.int64))).clamp(0, 1)
+        return (x * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -1,0 +1,67 @@
+"""One training run in several processes, as `torchrun` starts them: one for each GPU, or on the CPU for tests."""
+
+import os
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+LONGEST_WAIT = timedelta(hours=12)  # the first process may have a whole data set to decode
+
+
+class Processes:
+    """The processes of a run, seen from one of them: number `rank` of `count`, with a `device` of its own.
+
+    A run that torchrun did not start is a single process.
+    """
+
+    def __init__(self):
+        self.rank, self.count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        if torch.cuda.is_available():
+            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        else:
+            self.device = torch.device("cpu")
+
+    @property
+    def first(self):
+        """Whether this one writes the files and the messages."""
+        return self.rank == 0
+
+    def shared(self, network):
+        """`network` wrapped so that its gradients are the mean over all processes."""
+        return DistributedDataParallel(network) if self.count > 1 else network
+
+    @contextmanager
+    def first_before_others(self):
+        """The others wait until the first process has gone through the context."""
+        if self.count > 1 and not self.first:
+            dist.barrier()
+        yield
+        if self.count > 1 and self.first:
+            dist.barrier()
+
+    def agree(self, value):
+        """The first process's float `value`, in all of them."""
+        if self.count == 1:
+            return value
+        shared = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.broadcast(shared, src=0)
+        return shared.item()
+
+
+@contextmanager
+def joined():
+    """Processes, connected while the context lasts."""
+    processes = Processes()
+    if processes.device.type == "cuda":
+        torch.cuda.set_device(processes.device)
+    if processes.count == 1:
+        yield processes
+        return
+    dist.init_process_group("nccl" if processes.device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
+    try:
+        yield processes
+    finally:
+        dist.destroy_process_group()
