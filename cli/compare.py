@@ -80,11 +80,12 @@ def compare(
     if html_path:
         require_page()
 
-    measured = _measure(files, (ours, *peers), metrics, jobs or os.cpu_count(), console)
+    codecs = {codec.name: codec for codec in (ours, *peers)}
+    measured = _measure(files, codecs.values(), metrics, jobs or os.cpu_count(), console)
     rows, rates = report.rows(measured, metrics), report.bd_rates(measured, metrics)
     tables = [report.row_cells(rows, metrics, len(measured)), report.rate_cells(rates, metrics)]
     if tasks:
-        tables.append(_agreement_table(measured, classify))
+        tables.append(_agreement_table(measured, codecs, classify))
     write_bytes(STANDARD, "\n\n".join("\n".join(report.aligned(cells)) for cells in tables).encode() + b"\n")
     if json_path:
         description = f"pictures: {len(measured)}, at the bytes of odpiece -q {','.join(map(str, ours.qualities))}"
@@ -93,13 +94,13 @@ def compare(
         write_bytes(csv_path, report.trial_csv(measured, metrics), force)
     if html_path:
         make_folder(html_folder)
-        write_bytes(html_path, page(measured, rows, rates, metrics, _pixels), force)
+        write_bytes(html_path, page(measured, codecs, rows, rates, metrics, _pixels), force)
 
 
-def _agreement_table(measured, classify):
+def _agreement_table(measured, codecs, classify):
     from odpiece.codec.comparison.recognition import agreement_cells, agreements
 
-    return agreement_cells(agreements(measured, _pixels, classify))
+    return agreement_cells(agreements(measured, codecs, _pixels, classify))
 
 
 def _pixels(name):

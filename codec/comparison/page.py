@@ -14,7 +14,7 @@ from odpiece.codec.comparison.extra import extra
 from odpiece.codec.comparison.metrics import METRICS
 from odpiece.codec.comparison.peers import CODECS
 from odpiece.codec.comparison.report import REFERENCE
-from odpiece.codec.picture import decode
+from odpiece.codec.picture import truncate
 
 MAX_SIDE = 1024  # pixels: larger pictures are shown downscaled
 SHOWN = {"format": "WEBP", "quality": 92, "method": 4}  # how pictures are embedded
@@ -29,10 +29,11 @@ def require_page():
             raise ImportError("plotly")
 
 
-def page(measured, found, rates, metrics, read):
+def page(measured, codecs, found, rates, metrics, read):
     """The bytes of the page; `found` and `rates` as of report.rows and report.bd_rates.
 
-    `read(name)` gives the uint8 (H, W, 3) pixels of a Measured's picture. Raises MissingExtraError.
+    `codecs` are {name: Codec}, all that were measured; `read(name)` gives the uint8 (H, W, 3) pixels of a Measured's
+    picture. Raises MissingExtraError.
     """
     with extra("--html"):
         from plotly.offline import get_plotlyjs
@@ -41,7 +42,7 @@ def page(measured, found, rates, metrics, read):
         "curves": [_mean_curves(found, metrics, len(measured)), *(_curves(picture, metrics) for picture in measured)],
         "rates": {CODECS[peer].title: [rates[peer][m] for m in metrics] for peer in rates},
         "rows": [_row(row, metrics) for row in found],
-        "pictures": [_picture(picture, read(picture.name)) for picture in measured],
+        "pictures": [_picture(picture, codecs, read(picture.name)) for picture in measured],
     }
     template = resources.files(__package__).joinpath("page.html").read_text()
     text = json.dumps(_finite(data), separators=(",", ":")).replace("</", "<\\/")
@@ -86,7 +87,7 @@ def _row(row, metrics):
     return [name, row.size, row.bpp, *(row.scores[m] for m in metrics), row.pictures]
 
 
-def _picture(picture, pixels):
+def _picture(picture, codecs, pixels):
     qualities = [t.quality for t in picture.trials[REFERENCE]]
     shown = [q for q in SIZES if q in qualities] or qualities[-1:]
     height, width, _ = pixels.shape
@@ -94,28 +95,29 @@ def _picture(picture, pixels):
         "name": picture.name,
         "size": [width, height],
         "original": _embedded(pixels),
-        "sizes": [{"quality": q, "files": _files(picture, pixels, q)} for q in shown],
-        "tokens": _arriving(pixels, shown[-1]),
+        "sizes": [{"quality": q, "files": _files(picture, codecs, pixels, q)} for q in shown],
+        "tokens": _arriving(codecs[REFERENCE], pixels, shown[-1]),
     }
 
 
-def _files(picture, pixels, quality):
+def _files(picture, codecs, pixels, quality):
     """Of every codec the file that has the best PSNR at no more bytes than the reference's, or its smallest."""
     files = []
     for codec, trials in picture.trials.items():
         best = picture.best_file(codec, picture.at_quality(quality)) or min(trials, key=lambda t: t.size)
-        data = CODECS[codec].encode(pixels, best.quality, best.scale)
+        data = codecs[codec].encode(pixels, best.quality, best.scale)
         scale = f", 1/{best.scale} size" if best.scale > 1 else ""
         label = f"{CODECS[codec].title}{scale}: {best.size} bytes, {best.scores['psnr']:.1f} dB"
-        files.append({"label": label, "image": _embedded(CODECS[codec].decode(data, pixels.shape))})
+        files.append({"label": label, "image": _embedded(codecs[codec].decode(data, pixels.shape))})
     return files
 
 
-def _arriving(pixels, quality):
+def _arriving(codec, pixels, quality):
     """The picture after 1, 2, 4, ... tokens a piece of one file."""
-    data = CODECS[REFERENCE].encode(pixels, quality)
+    data = codec.encode(pixels, quality)
     counts = [n for n in TOKENS if n <= quality]
-    return [{"count": n, "of": quality, "image": _embedded(decode(data, tokens=n))} for n in counts]
+    pictures = [codec.decode(truncate(data, n), pixels.shape) for n in counts]
+    return [{"count": n, "of": quality, "image": _embedded(picture)} for n, picture in zip(counts, pictures)]
 
 
 def _embedded(pixels):

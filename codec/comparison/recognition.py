@@ -25,14 +25,14 @@ class Agreement:
     agreeing: int
 
 
-def agreements(measured, read, classify):
-    """The Agreements of all codecs at each quality of the reference.
+def agreements(measured, codecs, read, classify):
+    """The Agreements of `codecs`, {name: Codec}, all that were measured, at each quality of the reference.
 
     `read(name)` gives the uint8 (H, W, 3) pixels of a Measured's picture, `classify(pixels)` its class.
     """
     found = {}
     for picture in measured:
-        for codec, quality, agrees in _answers(picture, read(picture.name), classify):
+        for codec, quality, agrees in _answers(picture, codecs, read(picture.name), classify):
             found.setdefault((quality, codec), []).append(agrees)
     return [
         Agreement(codec, q, len(agree), sum(agree)) for (q, codec), agree in sorted(found.items(), key=_quality_first)
@@ -44,13 +44,13 @@ def _quality_first(item):
     return quality, list(CODECS).index(codec)
 
 
-def _answers(picture, pixels, classify):
+def _answers(picture, codecs, pixels, classify):
     """(codec, quality, whether the class is the original's) of every file that is small enough."""
     original = classify(pixels)
     for trial in picture.trials[REFERENCE]:
         for codec in picture.trials:
             if best := picture.best_file(codec, trial):
-                decoded = CODECS[codec].decode(CODECS[codec].encode(pixels, best.quality, best.scale), pixels.shape)
+                decoded = codecs[codec].decode(codecs[codec].encode(pixels, best.quality, best.scale), pixels.shape)
                 yield codec, trial.quality, classify(decoded) == original
 
 

@@ -1,18 +1,25 @@
 """The page in a real browser, without network: Debian's Chromium, driven by Playwright."""
 
+import base64
+import io
+import json
 import os
 import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from odpiece.codec import decode, encode
 from odpiece.codec.comparison import report
 from odpiece.codec.comparison.measure import Original, measure
 from odpiece.codec.comparison.page import page
-from odpiece.codec.comparison.peers import ODPIECE, find_peer
+from odpiece.codec.comparison.peers import ODPIECE, find_peer, odpiece
 from odpiece.codec.comparison.report import Measured
+from odpiece.models.interface import LOOKS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PHONE = {"width": 360, "height": 740}
@@ -24,13 +31,17 @@ def html(photo, tmp_path_factory):
     """The path of a page of one picture, with odpiece at two qualities and WebP."""
     pytest.importorskip("plotly", reason="needs the extra odpiece[compare]")
     codecs = replace(ODPIECE, qualities=(16, 256)), replace(find_peer("webp"), qualities=(0, 20, 60), scales=(2, 4))
-    trials = {codec.name: measure(Original(photo), codec, ("psnr",)) for codec in codecs}
-    measured = [Measured(NAME, photo.size // 3, trials)]
-    metrics = ("psnr",)
-    rows, rates = report.rows(measured, metrics), report.bd_rates(measured, metrics)
     path = tmp_path_factory.mktemp("page") / "index.html"
-    path.write_bytes(page(measured, rows, rates, metrics, lambda name: photo))
+    path.write_bytes(page_of(photo, codecs))
     return path
+
+
+def page_of(photo, codecs):
+    codecs, metrics = {codec.name: codec for codec in codecs}, ("psnr",)
+    trials = {name: measure(Original(photo), codec, metrics) for name, codec in codecs.items()}
+    measured = [Measured(NAME, photo.size // 3, trials)]
+    rows, rates = report.rows(measured, metrics), report.bd_rates(measured, metrics)
+    return page(measured, codecs, rows, rates, metrics, lambda name: photo)
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +184,19 @@ def test_the_chart_follows_a_change_to_dark(desktop):
     )
     assert brightness(desktop)[1] > 600
     desktop.emulate_media(color_scheme="light")
+
+
+def error(uri, pixels):
+    """Mean squared error of an embedded picture."""
+    with Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))) as im:
+        return np.square(np.asarray(im, float) - pixels).mean()
+
+
+@pytest.mark.parametrize("look, other", [LOOKS, LOOKS[::-1]])
+def test_the_pictures_have_the_look_that_was_measured(look, other, photo):
+    pytest.importorskip("plotly", reason="needs the extra odpiece[compare]")
+    html = page_of(photo, [replace(odpiece(look), qualities=(16,))]).decode()
+    shown = json.loads(re.search(r"^ *const data = (.*);$", html, re.MULTILINE)[1])["pictures"][0]
+    data = encode(photo, 16)
+    for uri, n in (shown["sizes"][0]["files"][0]["image"], 16), (shown["tokens"][2]["image"], 4):
+        assert error(uri, decode(data, tokens=n, look=look)) < error(uri, decode(data, tokens=n, look=other)) / 2

@@ -19,12 +19,12 @@ CHURCH = 497  # of ImageNet
 def test_agreements_are_counted_at_the_bytes_of_odpiece(photo):
     """By a classifier that only tells WebP's smallest file apart."""
     codecs = replace(ODPIECE, qualities=(4, 256)), replace(find_peer("webp"), qualities=(0, 40), scales=(4,))
-    trials = {codec.name: measure(Original(photo), codec, ("psnr",)) for codec in codecs}
+    codecs = {codec.name: codec for codec in codecs}
+    trials = {name: measure(Original(photo), codec, ("psnr",)) for name, codec in codecs.items()}
     webp = find_peer("webp")
     worst = webp.decode(webp.encode(photo, 0, 4), photo.shape).tobytes()
-    found = agreements(
-        [Measured("a", photo.size // 3, trials)], lambda name: photo, lambda pixels: pixels.tobytes() == worst
-    )
+    pictures = [Measured("a", photo.size // 3, trials)]
+    found = agreements(pictures, codecs, lambda name: photo, lambda pixels: pixels.tobytes() == worst)
     assert found == [Agreement("odpiece", 4, 1, 1), Agreement("odpiece", 256, 1, 1), Agreement("webp", 256, 1, 0)]
 
 
