@@ -39,7 +39,8 @@ def encode(pixels, q=64, *, effort=EFFORT, **options):
     >>> decode(data).shape
     (40, 50, 3)
     """
-    return analyze(pixels, **options).encode(check_count(q, "q"), effort=effort)
+    q = check_count(q, "q")
+    return analyze(pixels, **options).encode(q, effort=effort)
 
 
 def analyze(pixels, *, model=None, overlap=None, **options):
