@@ -17,7 +17,6 @@ from odpiece.formats.tiles import MOST_TOKENS, TILE, VOCABULARY, Layout
 from odpiece.models.interface import LOOKS, ONE_D_PIECE
 
 RAW_BITS = (VOCABULARY - 1).bit_length()
-JOIN_BATCH = 2  # tiles that the decoder is given at once: it takes 0.3 GB for each
 
 
 class TiledPicture:
@@ -79,8 +78,11 @@ class TileContents(Contents):
         if look != LOOKS[0]:
             raise OptionError(f"model {self.model.name} has one look: give --look {LOOKS[0]}")
         header, tokens = self.header, self.tokens if tokens is None else tokens
-        rows = _tile_rows(self.model.tile_tokenizer, tokens, header.layout.count(header.width))
-        return to_colours(join(rows, header.layout, header.height, header.width), header.grey)
+
+        def tiles_of(numbers):
+            return _tiles(self.model.tile_tokenizer, tokens.ids[numbers], tokens.lengths[numbers])
+
+        return to_colours(join(tiles_of, header.layout, header.height, header.width), header.grey)
 
 
 def read_tiles(header, chunks, stored, model, partial):
@@ -122,13 +124,10 @@ def _table_to_read(header, model):
     raise UnknownModelError(f"made with tables {header.model.hex()}, which model {model.name} does not have")
 
 
-def _tile_rows(tokenizer, tokens, columns):
-    """The tiles of each row of tiles, uint8 (columns, 256, 256, 3)."""
-    for first in range(0, len(tokens.ids), columns):
-        ids, lengths = (part[first : first + columns] for part in (tokens.ids, tokens.lengths))
-        tiles = np.full((len(ids), TILE, TILE, 3), NO_TOKENS, dtype=np.uint8)
-        for length in set(lengths.tolist()) - {0}:
-            same = np.flatnonzero(lengths == length)
-            for some in (same[i : i + JOIN_BATCH] for i in range(0, len(same), JOIN_BATCH)):
-                tiles[some] = tokenizer.decode(ids[some, :length])
-        yield tiles
+def _tiles(tokenizer, ids, lengths):
+    """Tiles, uint8 (n, 256, 256, 3), of the first `lengths` (n,) of tokens int32 (n, k)."""
+    tiles = np.full((len(ids), TILE, TILE, 3), NO_TOKENS, dtype=np.uint8)
+    for length in set(lengths.tolist()) - {0}:
+        same = lengths == length
+        tiles[same] = tokenizer.decode(ids[same, :length])
+    return tiles
