@@ -44,7 +44,7 @@ def _components(patch_embed, pictures, kept):
     patches = F.unfold(pictures, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1).double()
     mean = patches.mean(dim=0)
     values, vectors = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
-    spread = values.flip(0)[:kept].clamp_min(1e-6 * values.max()).sqrt()
+    spread = values.flip(0)[:kept].clamp_min(1e-6 * values.max() + 1e-12).sqrt()
     weight = vectors.flip(1)[:, :kept].T / (spread[:, None] * spread[0]).sqrt()
     patch_embed.weight.zero_()
     patch_embed.bias.zero_()

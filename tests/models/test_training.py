@@ -353,7 +353,7 @@ def test_training_goes_on_from_a_shipped_file(trained, exported, crops):
     """What load_shipped reads computes what the checkpoint computed, but for the rounding of float16 and integers."""
     options, _ = trained
     tokenizer, prior = loop.load_averaged(options.out / "best.pt")
-    again, prior_again = load_shipped(exported._path)
+    again, prior_again = load_shipped(exported.path)
     quality = torch.tensor([30, 500])
     lengths = quality[:, None, None].expand(-1, 2, 2)
     for a, b in zip(tokenizer.analysis(crops), again.analysis(crops)):

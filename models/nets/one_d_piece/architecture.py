@@ -41,23 +41,6 @@ class Architecture:
         """The Architecture of what `to_dict` gave, also after a passage through JSON."""
         return cls(**fields)
 
-    @classmethod
-    def from_shapes(cls, shapes):
-        """The Architecture of {name: shape}; raises ValueError where the tensors that tell it are missing.
-
-        Heads and groups leave no trace in the shapes: taken as in all presets, 64 channels a head (16 in networks
-        narrower than 512) and 4 a group.
-        """
-        try:
-            width, hidden = shapes["latent_tokens"][1], shapes["pixel_decoder.conv_out.weight"][1]
-            proxy_width = shapes["pixel_quantize.embedding.weight"][1]
-        except (KeyError, IndexError):
-            raise ValueError("these are not the tensors of a One-D-Piece network with its pixel decoder") from None
-        names = "encoder.transformer.{}.ln_1.weight"
-        layers = next(i for i in range(len(shapes) + 1) if names.format(i) not in shapes)
-        heads = width // (64 if width >= 512 else 16)
-        return cls(width, layers, max(1, heads), hidden, max(1, hidden // 4), proxy_width)
-
 
 PRESETS = {
     "tiny": Architecture(128, 2, 8, hidden=8, groups=2, proxy_width=64),  # trains on one CPU core
