@@ -1,20 +1,37 @@
-"""odpiece decode: an .odp file to a picture."""
+"""odpiece decode: .odp files to pictures."""
 
 from pathlib import Path
 
 import click
 
-from odpiece.cli.options import backend_options, max_pixels_option, model_option, output_options, output_path, shown
+from odpiece.cli.batch import batch_options, run_batch
+from odpiece.cli.options import (
+    File,
+    backend_options,
+    max_pixels_option,
+    model_option,
+    output_options,
+    output_path,
+    shown,
+)
 from odpiece.formats.files import STANDARD, check_output, make_folder, read_bytes, write_bytes
 
 
 @click.command()
-@click.argument("file", metavar="INPUT")
+@click.argument("inputs", metavar="INPUT...", nargs=-1, type=File())
 @click.option(
     "-o",
     "--output",
+    type=File(),
     metavar="OUT",
-    help="Output picture (.png, .jpg, .webp), - for PNG on standard output. [default: INPUT with .png]",
+    help="Output picture (.png, .jpg, .webp), - for PNG on standard output; the folder for many, or with / at its end. "
+    "[default: INPUT with .png]",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["png", "jpg", "webp"]),
+    help="Kind of picture where OUT does not name one. [default: png]",
 )
 @click.option(
     "--tokens",
@@ -38,39 +55,77 @@ from odpiece.formats.files import STANDARD, check_output, make_folder, read_byte
 )
 @model_option
 @backend_options
+@batch_options
 @max_pixels_option
 @output_options
-def decode(file, output, tokens, look, allow_partial, progressive, model, backend, device, max_pixels, force, console):
-    """Decode the .odp file INPUT (- for standard input)."""
-    output = output_path(file, output, ".png")
-    check_output(output, force)
+def decode(
+    inputs,
+    output,
+    form,
+    tokens,
+    look,
+    allow_partial,
+    progressive,
+    model,
+    backend,
+    device,
+    max_pixels,
+    batch,
+    force,
+    console,
+):
+    """Decode .odp files (- for standard input).
 
-    from odpiece.codec.picture import read, read_partial
-    from odpiece.formats.images import OPAQUE, suffix_of, write_image
-    from odpiece.models.library import load_model
+    \b
+    odpiece decode photo.odp                   writes photo.png
+    odpiece decode small -r -o large -j 4      all .odp files below small, as large/...png
 
-    model = load_model(model, backend, device)
-    console.detail(f"tokenizer on {model.backend}, {model.device}")
-    suffix = ".png" if output == STANDARD else suffix_of(Path(output))
-    data = read_bytes(file)
-    console.detail(f"read {len(data)} bytes from {file}")
-    with console.stages("tokens", "picture", "write") as begin:
-        begin("tokens")
-        contents = (read_partial if allow_partial else read)(data, model=model, max_pixels=max_pixels)
-        console.detail(f"decoded {contents.certain} tokens")
-        begin("picture")
-        pixels = contents.picture(contents.tokens.first(tokens or contents.header.limit), look)
-        console.detail(f"made {pixels.shape[1]}x{pixels.shape[0]} pixels")
-        begin("write")
-        write_bytes(output, write_image(pixels, suffix, contents.metadata), force)
-    if not contents.complete:
-        whole = f"{contents.whole_segments} of {contents.header.segments} segments are whole"
-        console.warn(f"{file} is cut or damaged: {contents.certain} tokens could be decoded, {whole}")
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and suffix in OPAQUE:
-        console.warn(f"{shown(output)}: {suffix} has no transparency, the picture is laid on white")
+    INPUT and OUT may be URLs such as s3://bucket/photos (needs odpiece[remote]). Several files go to several processes;
+    those that fail are listed at the end, and the others are done.
+    """
+    several, into_folder = batch.is_wanted(inputs, output), batch.into_folder(inputs, output)
+    if several and progressive:
+        raise click.UsageError("--progressive is for one file, without the options for many")
+    if form and output and output != STANDARD and not into_folder:
+        raise click.UsageError("OUT names the kind of picture: leave out --format")
+    if not several:
+        output = output_path(inputs[0], output, f".{form or 'png'}")
+        check_output(output, force)
+
+    from odpiece.codec.batch.work import Decoding
+    from odpiece.formats.images import suffix_of
+
+    by_name = output and output != STANDARD and not into_folder
+    suffix = suffix_of(Path(output)) if by_name else f".{form or 'png'}"
+    decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device, model_name=model)
+    if several:
+        run_batch(decoding, inputs, output, batch, force, console)
+        return
+    contents = _decode_one(inputs[0], output, decoding, force, console)
     if progressive:
         _write_progress(contents, look, progressive, force, console)
-    console.result(f"{shown(output)}: {pixels.shape[1]}x{pixels.shape[0]}")
+    console.result(f"{shown(output)}: {contents.header.width}x{contents.header.height}")
+
+
+def _decode_one(name, output, decoding, force, console):
+    """The Contents of the file `name`, whose picture is written."""
+    from odpiece.formats.images import write_image
+
+    console.detail(f"tokenizer on {decoding.model.backend}, {decoding.model.device}")
+    data = read_bytes(name)
+    console.detail(f"read {len(data)} bytes from {name}")
+    with console.stages("tokens", "picture", "write") as begin:
+        begin("tokens")
+        contents = decoding.read(data)
+        console.detail(f"decoded {contents.certain} tokens")
+        begin("picture")
+        pixels = decoding.picture(contents)
+        console.detail(f"made {pixels.shape[1]}x{pixels.shape[0]} pixels")
+        begin("write")
+        write_bytes(output, write_image(pixels, decoding.suffix, contents.metadata), force)
+    for warning in decoding.warnings(contents, pixels):
+        console.warn(f"{name}: {warning}")
+    return contents
 
 
 def _write_progress(contents, look, folder, force, console):

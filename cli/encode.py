@@ -1,8 +1,17 @@
-"""odpiece encode: a picture to an .odp file."""
+"""odpiece encode: pictures to .odp files."""
 
 import click
 
-from odpiece.cli.options import backend_options, max_pixels_option, model_option, output_options, output_path, shown
+from odpiece.cli.batch import batch_options, run_batch
+from odpiece.cli.options import (
+    File,
+    backend_options,
+    max_pixels_option,
+    model_option,
+    output_options,
+    output_path,
+    shown,
+)
 from odpiece.formats.files import check_output, read_bytes, write_bytes
 
 DEFAULT_QUALITY = 64
@@ -22,7 +31,7 @@ class Kept(click.ParamType):
 
 
 @click.command()
-@click.argument("picture", metavar="INPUT")
+@click.argument("inputs", metavar="INPUT...", nargs=-1, type=File())
 @click.option(
     "-q",
     "quality",
@@ -38,7 +47,13 @@ class Kept(click.ParamType):
 @click.option(
     "--lpips", type=float, metavar="X", help="The same by ST-LPIPS of the natural look, down to 0 (odpiece[compare])."
 )
-@click.option("-o", "--output", metavar="OUT", help="Output file, - for standard output. [default: INPUT with .odp]")
+@click.option(
+    "-o",
+    "--output",
+    type=File(),
+    metavar="OUT",
+    help="Output file, - for standard output; the folder for many, or with / at its end. [default: INPUT with .odp]",
+)
 @click.option(
     "--coder",
     type=click.Choice(["learned", "static", "raw"]),
@@ -71,60 +86,75 @@ class Kept(click.ParamType):
     "it to one tile.",
 )
 @backend_options
+@batch_options
 @max_pixels_option
 @output_options
 def encode(
-    picture, output, coder, fixed, keep, effort, model, overlap, backend, device, max_pixels, force, console, **targets
+    inputs,
+    output,
+    coder,
+    fixed,
+    keep,
+    effort,
+    model,
+    overlap,
+    backend,
+    device,
+    max_pixels,
+    batch,
+    force,
+    console,
+    **targets,
 ):
-    """Encode the picture INPUT (PNG, JPEG, WebP, ...; - for standard input)."""
+    """Encode pictures (PNG, JPEG, WebP, ...; - for standard input).
+
+    \b
+    odpiece encode photo.png -q 64             writes photo.odp
+    odpiece encode photos -r -o small -j 4     all pictures below photos, as small/...odp
+
+    INPUT and OUT may be URLs such as s3://bucket/photos (needs odpiece[remote]). Several files go to several processes;
+    those that fail are listed at the end, and the others are done.
+    """
     targets = {name: value for name, value in targets.items() if value is not None}
     if len(targets) > 1:
         raise click.UsageError("give only one of -q, --size, --bpp, --psnr, --ssim and --lpips")
-    output = output_path(picture, output, ".odp")
-    check_output(output, force)
-    data = read_bytes(picture)
+    target = next(iter(targets.items()), ("quality", DEFAULT_QUALITY))
+    options = {"fixed": fixed, "keep": keep, "effort": effort, "max_pixels": max_pixels}
+    options |= {"backend": backend, "device": device, "model_name": model, "overlap": overlap}
+    if batch.is_wanted(inputs, output):
+        run_batch(_encoding(target, coder, options), inputs, output, batch, force, console)
+    else:
+        output = output_path(inputs[0], output, ".odp")
+        check_output(output, force)
+        _encode_one(inputs[0], output, _encoding(target, coder, options), force, console)
 
-    from odpiece.formats.container import CoderId, unpack_header
-    from odpiece.formats.images import read_image
-    from odpiece.models.library import load_model
 
-    model = load_model(model, backend, device)
+def _encoding(target, coder, options):
+    from odpiece.codec.batch.work import Encoding
+    from odpiece.formats.container import CoderId
+
+    return Encoding(*target, coder=coder and CoderId[coder.upper()], **options)
+
+
+def _encode_one(name, output, encoding, force, console):
+    from odpiece.models.interface import BANDS_FAMILY
+
+    data = read_bytes(name)
+    model = encoding.model
     console.detail(f"tokenizer on {model.backend}, {model.device}")
+    if model.backend == "onnx" and model.family == BANDS_FAMILY:
+        model.transform.prepare("analysis", *["gradient"] * (encoding.effort > 0))
     with console.stages("read", "encode") as begin:
         begin("read")
-        image = read_image(data, picture, keep=keep, max_pixels=max_pixels)
-        height, width = image.pixels.shape[:2]
-        console.detail(f"read {width}x{height} pixels from {picture}")
+        picture = encoding.read(data, name)
+        del data  # of a large picture, hundreds of megabytes
+        height, width = picture.pixels.shape[:2]
+        console.detail(f"read {width}x{height} pixels from {name}")
         begin("encode")
-        options = {"model": model, "coder": coder and CoderId[coder.upper()], "fixed": fixed}
-        options |= {"metadata": image.metadata, "effort": effort, "overlap": overlap}
-        packed = _encode(image.pixels, *next(iter(targets.items()), ("quality", DEFAULT_QUALITY)), options)
-        quality = unpack_header(packed, max_pixels=max_pixels)[0].q
+        packed, quality = encoding.encode(picture)
         console.detail(f"encoded at -q {quality}")
-    if quality > (trained := model.facts.get("trained_tokens", quality)):
-        console.warn(f"model {model.name} was trained to use {trained} tokens: -q {trained} may look better")
-    for note in image.notes:
-        console.warn(f"{picture}: {note}")
+    for note in encoding.notes(picture, quality):
+        console.warn(f"{name}: {note}")
     write_bytes(output, packed, force)
     bpp = 8 * len(packed) / (width * height)
     console.result(f"{shown(output)}: {width}x{height}, -q {quality}, {len(packed)} bytes, {bpp:.4f} bits a pixel")
-
-
-def _encode(pixels, target, value, options):
-    """The bytes of a file of `pixels` that meets the `value` of the option `target`."""
-    if target == "quality":
-        from odpiece.codec import encode
-
-        return encode(pixels, value, **options)
-    if target in ("size", "bpp"):
-        from odpiece.codec.targets import encode_to_size
-
-        size = value if target == "size" else int(value * pixels.shape[0] * pixels.shape[1] / 8)
-        return encode_to_size(pixels, size, **options)
-    if target == "psnr":
-        from odpiece.codec.targets import encode_to_psnr
-
-        return encode_to_psnr(pixels, value, **options)
-    from odpiece.codec.comparison.goals import encode_to_ms_ssim, encode_to_st_lpips
-
-    return {"ssim": encode_to_ms_ssim, "lpips": encode_to_st_lpips}[target](pixels, value, **options)

@@ -7,11 +7,21 @@ from functools import wraps
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from odpiece.formats.container import MAX_PIXELS
 from odpiece.formats.errors import ImageError
-from odpiece.formats.files import STANDARD
+from odpiece.formats.files import STANDARD, is_remote, local_path, with_suffix
 from odpiece.models.backends import BACKENDS, DEVICES
+
+
+class File(click.ParamType):
+    """The name of a file or folder, a URL or "-", as it stands; the shell completes names of files."""
+
+    name = "file"
+
+    def shell_complete(self, ctx, param, incomplete):
+        return [CompletionItem(incomplete, type="file")]
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Console:
 def output_options(function):
     """--force, --quiet and --verbose; the command gets `force` and a Console as `console`."""
 
-    @click.option("-f", "--force", is_flag=True, help="Replace an existing output.")
+    @click.option("-f", "--force", is_flag=True, help="Replace existing outputs.")
     @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
     @click.option("-v", "--verbose", is_flag=True, help="Say what is done and how long it takes.")
     @wraps(function)
@@ -105,9 +115,9 @@ def output_path(source, output, suffix):
     """Where a result goes: `output` if given, standard output for input "-", else beside the input."""
     if output:
         return output
-    if source != STANDARD and not Path(source).name:
+    if source != STANDARD and not is_remote(source) and not Path(local_path(source)).name:
         raise ImageError(f"{source or 'an empty name'} is no file, give a file")
-    return STANDARD if source == STANDARD else str(Path(source).with_suffix(suffix))
+    return STANDARD if source == STANDARD else with_suffix(source, suffix)
 
 
 def shown(path):

@@ -7,8 +7,8 @@ the picture needs nothing, see models/interface.py.
 import numpy as np
 
 from odpiece.codec.picture import check_count, encode, read
-from odpiece.codec.quantization import dequantize
 from odpiece.codec.tokens import MAX_LATENT, Tokens
+from odpiece.codec.windows import synthesize
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import LATENTS_PER_TOKEN, LOOKS, PIECE
 from odpiece.models.library import load_model
@@ -49,9 +49,8 @@ def decode_tokens(tokens, q, *, size=None, look=LOOKS[0], model=None):
         raise OptionError(
             f"{height}x{width} pixels do not fit {tokens.shape[0]}x{tokens.shape[1]} pieces of {PIECE}x{PIECE}"
         )
-    latents = dequantize(Tokens.from_array(tokens), check_count(q, "q"))
-    pixels = (model or load_model()).transform.synthesize(latents, q, look)
-    return np.ascontiguousarray(pixels[:height, :width])
+    transform = (model or load_model()).transform
+    return synthesize(transform, Tokens.from_array(tokens), check_count(q, "q"), look, (height, width))
 
 
 def _checked_tokens(tokens):

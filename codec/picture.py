@@ -4,22 +4,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from odpiece.codec.channels import alpha_chunks, split_channels, to_colours
+from odpiece.codec.channels import alpha_chunks, split_channels
 from odpiece.codec.coders import coder_of
-from odpiece.codec.quantization import dequantize, source, whole_pieces
+from odpiece.codec.quantization import source
 from odpiece.codec.refinement import ROUNDS, refine, tiled_error
 from odpiece.codec.segments import decode_segments, encode_segments, join_groups, join_tokens
 from odpiece.codec.tokens import Tokens, first_groups
 from odpiece.codec.walk import GroupBits
+from odpiece.codec.windows import analyze, synthesize
 from odpiece.formats import container
 from odpiece.formats.alpha import unpack_alpha
 from odpiece.formats.chunks import Chunk, ChunkType, metadata_chunks, metadata_of
 from odpiece.formats.container import MAX_PIXELS, CoderId, Header
 from odpiece.formats.errors import DamagedError, OptionError
-from odpiece.models.interface import LATENTS_PER_TOKEN, LOOKS, ONE_D_PIECE, TOKENS
+from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN, LOOKS, ONE_D_PIECE, TOKENS
 from odpiece.models.library import Model, find_model, load_model
 
 EFFORT = 1
+FEW = 1 << 26  # numbers in a picture up to which the latents of all bands are kept, whatever its first quality is
 RAW_BITS = 6  # a latent, under an alphabet of 64
 
 
@@ -28,7 +30,7 @@ def encode(pixels, q=64, *, effort=EFFORT, **options):
 
     `pixels` is a Pillow image, or uint8 sRGB of any height H and width W from 1: (H, W, 3), with alpha (H, W, 4),
     grey (H, W), or grey with alpha (H, W, 2); `q` the most tokens that each 64x64 piece keeps, 1..1024; `effort`
-    0..9 how long to search for better tokens (codec/refinement.py). Further options, which `analyze` takes as well:
+    0..9 how long to search for better tokens (codec/refinement.py). Further options, which `analyzed` takes as well:
     `model` a Model (default: the installed one); `coder` a CoderId (default: the best that the model has); `fixed`
     keeps all q tokens even where fewer pay; `metadata` a dict of bytes to keep, with any of the keys "exif", "icc" (of
     which then the colours are) and "xmp"; `overlap` 0..128, for One-D-Piece models, cuts the picture into tiles that
@@ -40,10 +42,10 @@ def encode(pixels, q=64, *, effort=EFFORT, **options):
     (40, 50, 3)
     """
     q = check_count(q, "q")
-    return analyze(pixels, **options).encode(q, effort=effort)
+    return analyzed(pixels, **options).encode(q, effort=effort, last=True)
 
 
-def analyze(pixels, *, model=None, overlap=None, **options):
+def analyzed(pixels, *, model=None, overlap=None, **options):
     """The picture as Analyzed, or as TiledPicture (codec/one_d_piece) by a One-D-Piece model; arguments of `encode`."""
     model = model or load_model()
     if model.family == ONE_D_PIECE:
@@ -74,15 +76,21 @@ class Analyzed:
         self.grey = colours.shape[2] == 1
         self.pixels = colours[..., 0] if self.grey else colours
         self._chunks = alpha_chunks(alpha) + metadata_chunks(metadata or {})
-        self._padded = whole_pieces(colours.repeat(3, axis=2) if self.grey else colours)
-        self._importance = _importance(colours, alpha, self._padded)
-        self._latents = self.model.transform.analyze(self._padded)
+        self._alpha, self._latents, self._most = alpha, (), 0
 
-    def encode(self, q, *, effort=EFFORT, slope=1.0):
+    def _latents_at(self, q):
+        """Latents that hold all that quality `q` codes, found once for all qualities up to those of its bands."""
+        if q > self._most:
+            most = BANDS[-1].first_token
+            self._most = most if most >= q and self.pixels.size > FEW else TOKENS
+            self._latents = analyze(self.model.transform, self.pixels, self._most)
+        return self._latents
+
+    def encode(self, q, *, effort=EFFORT, slope=1.0, last=False):
         """The bytes of an .odp file at quality `q`, 1..1024, and `effort`, 0..9.
 
         `slope` is the price of a bit as a multiple of the usual one: between the sizes of two qualities lie
-        those of the higher one at slopes above 1.
+        those of the higher one at slopes above 1. `last` says that no other encoding follows, which saves memory.
         """
         if effort not in range(len(ROUNDS)):
             raise OptionError(f"effort is {effort}, give a whole number from 0 to {len(ROUNDS) - 1}")
@@ -95,12 +103,18 @@ class Analyzed:
             def source_of(segment):
                 return source(segment.crop(latents), q, self._coder, table, slope, self._fixed)
 
-            return encode_segments(source_of, self._coder, header)
+            segments, tokens = encode_segments(source_of, self._coder, header)
+            return _pack(segments, tokens, header, self._chunks), tokens
 
-        def error(latents, gradients):
-            return tiled_error(self.model.transform, latents, q, self._padded, self._importance, gradients)
+        def measure(tokens, latents):
+            return tiled_error(self.model.transform, tokens, q, self.pixels, self._alpha, latents)
 
-        return _pack(*refine(self._latents, q, slope, code, error, ROUNDS[effort]), header, self._chunks)
+        latents = self._latents_at(q)
+        if last:
+            self._latents, self._most = (), 0
+        elif ROUNDS[effort]:
+            latents = tuple(z.copy() if z.flags.writeable else z for z in latents)
+        return refine(latents, q, slope, code, measure, ROUNDS[effort])
 
     def decoded(self, data, look=LOOKS[0]):
         """What the .odp file `data` of this picture makes of `pixels`, of the same shape."""
@@ -183,15 +197,14 @@ class Contents:
 
     def colours(self, tokens=None, look=LOOKS[0]):
         """uint8 (H, W, 3), or grey (H, W): the picture of `tokens` (default: all) without alpha."""
-        latents = dequantize(self.tokens if tokens is None else tokens, self.header.q)
-        pixels = self.model.transform.synthesize(latents, self.header.q, look)
-        return to_colours(pixels[: self.header.height, : self.header.width], self.header.grey)
+        tokens, header = self.tokens if tokens is None else tokens, self.header
+        return synthesize(self.model.transform, tokens, header.q, look, (header.height, header.width), header.grey)
 
 
 def read(data, *, model=None, max_pixels=MAX_PIXELS):
     """Contents of an .odp file's bytes, without its pixels. Raises as `decode` does."""
     contents = _read(data, model, max_pixels)
-    if container.checksum(contents.header, contents.tokens.to_bytes()) != contents.header.checksum:
+    if container.checksum(contents.header, *contents.tokens.buffers()) != contents.header.checksum:
         raise DamagedError("the file is cut or damaged: its checksum does not match")
     return contents
 
@@ -230,16 +243,8 @@ def _read(data, model, max_pixels, partial=False):
 
 def _pack(segments, tokens, header, chunks):
     """The bytes of a file from its StoredSegments and Tokens; sets the checksum of `header`."""
-    header = replace(header, checksum=container.checksum(header, tokens.to_bytes()))
+    header = replace(header, checksum=container.checksum(header, *tokens.buffers()))
     return container.pack(header, segments, chunks)
-
-
-def _importance(colours, alpha, padded):
-    """float32 (H, W) of the padded picture: 0 where nothing is seen, beyond the edges or behind alpha 0, else 1."""
-    height, width = colours.shape[:2]
-    importance = np.zeros(padded.shape[:2], dtype=np.float32)
-    importance[:height, :width] = 1 if alpha is None else alpha > 0
-    return importance
 
 
 def check_count(count, name):

@@ -9,6 +9,7 @@ Defrise and De Mol 2004). The file with the least D + lambda * R of all rounds i
 import numpy as np
 
 from odpiece.codec.quantization import dequantize
+from odpiece.codec.windows import area, crop, crop_tokens, padded_pixels, windows
 from odpiece.models.interface import BANDS, LAMBDA, PIECE, step_size
 
 ROUNDS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # by effort, 0..9
@@ -16,47 +17,47 @@ TILE, MARGIN = 12, 2  # pieces: larger pictures go through the synthesis in over
 PACE = 0.5  # part of the way to what the gradient asks for, were the synthesis orthonormal
 
 
-def refine(latents, q, slope, code, error, rounds):
-    """The best (segments, tokens) that `code` makes of float `latents` and of `rounds` corrections of them.
+def refine(latents, q, slope, code, measure, rounds):
+    """The cheapest of the files that `code` makes of float `latents` and of `rounds` corrections, in place, of them.
 
-    `code(latents)` gives such a pair; `error(latents, gradients)` the squared error of the decoded picture and,
-    if asked for, its gradients, see Transform.error.
+    `code(latents)` gives (the bytes of a file, its Tokens). `measure(tokens, latents)` gives the squared error of the
+    decoded picture, and moves the latents, unless they are None, against its gradient.
     """
-    best = coded = code(latents)
-    least = np.inf
+    data, tokens = code(latents)
+    best, least = data, np.inf
     for number in range(rounds + 1 if rounds else 0):
-        decoded = dequantize(coded[1], q)
-        distance, gradients = error(decoded, number < rounds)
-        cost = distance / step_size(q) ** 2 + slope * LAMBDA * 8 * sum(len(part.payload) for part in coded[0])
+        distance = measure(tokens, latents if number < rounds else None)
+        cost = distance / step_size(q) ** 2 + slope * LAMBDA * 8 * len(data)
         if cost < least:
-            best, least = coded, cost
+            best, least = data, cost
         if number < rounds:
-            latents = tuple(z + PACE * (d - g / 2 - z) for z, d, g in zip(latents, decoded, gradients))
-            coded = code(latents)
+            del tokens  # before others take as much memory
+            data, tokens = code(latents)
     return best
 
 
-def tiled_error(transform, latents, q, pixels, importance, gradients):
-    """(sum of squared errors, gradients) by Transform.error, tile after tile; arguments as there.
+def tiled_error(transform, tokens, q, pixels, alpha=None, latents=None):
+    """The sum of squared errors, by Transform.error, of the picture of Tokens, tile after tile.
 
-    Near the borders of tiles the synthesis sees MARGIN pieces of what lies beyond.
+    `pixels` are uint8 (H, W, 3) or grey (H, W); those whose `alpha` (H, W) is 0 do not count. Moves `latents`, if
+    given, in place to where the gradients ask for. Near the borders of tiles the synthesis sees MARGIN pieces of what
+    lies beyond.
     """
-    rows, columns = latents[0].shape[1:]
-    total, found = 0.0, tuple(np.zeros_like(z) for z in latents if gradients)
-    for top in range(0, rows, TILE):
-        for left in range(0, columns, TILE):
-            inner = slice(top, min(top + TILE, rows)), slice(left, min(left + TILE, columns))
-            outer = tuple(slice(max(0, s.start - MARGIN), s.stop + MARGIN) for s in inner)
-            area = tuple(slice(s.start * PIECE, s.stop * PIECE) for s in outer)
-            part = tuple(_crop(z, b, outer) for z, b in zip(latents, BANDS))
-            errors, parts = transform.error(part, q, np.ascontiguousarray(pixels[area]), importance[area], gradients)
-            inside = tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(inner, outer))
-            total += float(errors[inside].sum(dtype=np.float64))
-            for whole, gradient, band in zip(found, parts, BANDS):
-                _crop(whole, band, inner)[:] = _crop(gradient, band, inside)
-    return total, found
+    total, used = 0.0, [band for band in BANDS if band.first_token < q]
+    for window in windows(*tokens.lengths.shape, TILE, MARGIN):
+        decoded = dequantize(crop_tokens(tokens, window.outer), q)
+        seen = padded_pixels(pixels, window.outer), _importance(pixels, alpha, window.outer)
+        errors, gradients = transform.error(decoded, q, *seen, latents is not None)
+        total += float(errors[window.inside].sum(dtype=np.float64))
+        for band, z, d, g in zip(used, latents or (), decoded, gradients):
+            here = crop(z, band, window.inner)
+            here += PACE * crop(d - g / 2, band, window.inside) - PACE * here
+    return total
 
 
-def _crop(grid, band, pieces):
-    """The part of a band's grid (latents, h, w) in a rectangle of pieces, a pair of slices."""
-    return grid[:, *(slice(s.start * band.side, s.stop * band.side) for s in pieces)]
+def _importance(pixels, alpha, pieces):
+    """float32 (H, W) of a rectangle of pieces: 0 where nothing is seen, beyond the edges or behind alpha 0, else 1."""
+    height, width = pixels[area(pieces)].shape[:2]
+    importance = np.zeros([(s.stop - s.start) * PIECE for s in pieces], dtype=np.float32)
+    importance[:height, :width] = 1 if alpha is None else alpha[area(pieces)] > 0
+    return importance

@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from odpiece.codec.range_coder import CutReader, Reader, Writer
 from odpiece.codec.threads import map_in_threads
-from odpiece.codec.tokens import Tokens
+from odpiece.codec.tokens import Tokens, zero_tokens
 from odpiece.codec.walk import GroupBits, walk
 from odpiece.formats.container import StoredSegment, checksum, segment_checksum
 from odpiece.formats.errors import DamagedError
@@ -60,13 +58,15 @@ def _borders(count, side):
 def encode_segments(source_of, coder, header):
     """(StoredSegments, Tokens) of a picture; `source_of` gives the source of tokens of a Segment, see walk."""
 
+    whole = zero_tokens(header.rows, header.columns)
+
     def encode_one(segment):
         writer = Writer()
         tokens, _ = _walk(writer, coder, header, segment, source_of(segment))
-        return StoredSegment(writer.to_bytes(), segment_checksum(header, tokens.to_bytes())), tokens
+        _put(tokens, segment, whole)
+        return StoredSegment(writer.to_bytes(), segment_checksum(header, *tokens.buffers()))
 
-    stored, parts = zip(*map_in_threads(encode_one, split(header)))
-    return stored, join_tokens(parts, header)
+    return tuple(map_in_threads(encode_one, split(header))), whole
 
 
 def decode_segments(stored, coder, header, partial=False):
@@ -99,9 +99,9 @@ def _walk(channel, coder, header, segment, source=None):
 def _decode_whole(part, coder, header, segment):
     tokens, groups = _walk(Reader(part.payload), coder, header, segment)
     if part.checksum is None:
-        intact = checksum(header, tokens.to_bytes()) == header.checksum
+        intact = checksum(header, *tokens.buffers()) == header.checksum
     else:
-        intact = segment_checksum(header, tokens.to_bytes()) == part.checksum
+        intact = segment_checksum(header, *tokens.buffers()) == part.checksum
     if not intact:
         raise DamagedError("the checksum does not match")
     return Decoded(tokens, groups)
@@ -109,8 +109,7 @@ def _decode_whole(part, coder, header, segment):
 
 def _missing(segment):
     rows, columns = segment.bottom - segment.top, segment.right - segment.left
-    bands = tuple(np.zeros((b.latents, rows * b.side, columns * b.side), dtype=np.int32) for b in BANDS)
-    return Decoded(Tokens(np.zeros((rows, columns), dtype=np.int32), bands), [], whole=False)
+    return Decoded(zero_tokens(rows, columns), [], whole=False)
 
 
 def _message(segment, count):
@@ -123,16 +122,19 @@ def join_tokens(parts, header):
     """Tokens of a picture from those of its segments in raster order."""
     if len(parts) == 1:
         return parts[0]
-    rows, columns = header.rows, header.columns
-    lengths = np.zeros((rows, columns), dtype=np.int32)
-    bands = tuple(np.zeros((b.latents, rows * b.side, columns * b.side), dtype=np.int32) for b in BANDS)
-    whole = Tokens(lengths, bands)
+    whole = zero_tokens(header.rows, header.columns)
     for segment, part in zip(split(header), parts):
-        place = segment.crop_tokens(whole)
-        place.lengths[:] = part.lengths
-        for to, z in zip(place.bands, part.bands):
-            to[:] = z
+        _put(part, segment, whole)
     return whole
+
+
+def _put(tokens, segment, whole):
+    """Copy the Tokens of a segment to their place in `whole`, which is zero there."""
+    place = segment.crop_tokens(whole)
+    place.lengths[:] = tokens.lengths
+    for band, to, z in zip(BANDS, place.bands, tokens.bands):
+        if tokens.lengths.max() > band.first_token:  # else it stays zero, and takes no memory
+            to[:] = z
 
 
 def join_groups(lists):

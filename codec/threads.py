@@ -1,10 +1,11 @@
 """Work on several segments at once: one Python thread a core, and one thread for the linear algebra in each."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 from threadpoolctl import ThreadpoolController
+
+from odpiece.models.threads import available_cores, thread_limit
 
 
 def map_in_threads(function, items):
@@ -12,7 +13,7 @@ def map_in_threads(function, items):
     with ONE_BLAS_THREAD:
         if len(items) == 1:
             return [function(items[0])]
-        pool = ThreadPoolExecutor(min(len(items), os.cpu_count() or 1))
+        pool = ThreadPoolExecutor(min(len(items), thread_limit() or available_cores()))
         try:
             return list(pool.map(function, items))
         finally:

@@ -32,7 +32,7 @@ def kept_mask(band, lengths):
 class Tokens:
     """Quantized latents and lengths of a picture of rows x columns pieces.
 
-    `lengths` is int32 (rows, columns), 0..1024. `bands` holds one int32 array (latents, rows * side,
+    `lengths` is int32 (rows, columns), 0..1024. `bands` holds one int16 array (latents, rows * side,
     columns * side) a band, zero where a token is beyond its piece's length.
     """
 
@@ -41,7 +41,11 @@ class Tokens:
 
     def to_bytes(self):
         """The token bytes that checksums and golden files are made of, see formats/container.py."""
-        return self.lengths.astype("<u2").tobytes() + b"".join(z.astype("<i2").tobytes() for z in self.bands)
+        return b"".join(self.buffers())
+
+    def buffers(self):
+        """What `to_bytes` joins, as contiguous arrays: large ones need not be copied for a checksum."""
+        return self.lengths.astype("<u2"), *(np.ascontiguousarray(z, "<i2") for z in self.bands)
 
     def values(self, band, members, here, rows, centres):
         """A source for codec/walk.py: int32 (n,), the latents `members` of a band where `here` is set."""
@@ -69,7 +73,7 @@ class Tokens:
     def from_array(cls, array):
         """Tokens of what `to_array` gave: int (rows, columns, count, 3), all pieces `count` tokens long."""
         rows, columns, count, _ = array.shape
-        whole = np.zeros((rows, columns, TOKENS, LATENTS_PER_TOKEN), dtype=np.int32)
+        whole = np.zeros((rows, columns, TOKENS, LATENTS_PER_TOKEN), dtype=np.int16)
         whole[:, :, :count] = array
         bands = []
         for band in BANDS:
@@ -81,7 +85,15 @@ class Tokens:
 
     def first(self, count):
         """These tokens without those from number `count` (0..1024) on in every piece."""
+        if count >= self.lengths.max():
+            return self
         return shorten(self.bands, np.minimum(self.lengths, count))
+
+
+def zero_tokens(rows, columns):
+    """Tokens of `rows` x `columns` pieces that keep none. Their memory is taken only where they are written to."""
+    bands = tuple(np.zeros((b.latents, rows * b.side, columns * b.side), dtype=np.int16) for b in BANDS)
+    return Tokens(np.zeros((rows, columns), dtype=np.int32), bands)
 
 
 def shorten(bands, lengths):

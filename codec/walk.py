@@ -11,7 +11,7 @@ import numpy as np
 
 from odpiece.codec.coders import ESCAPE, LARGEST, length_symbols, octave, to_symbols
 from odpiece.codec.range_coder import Cut, bits
-from odpiece.codec.tokens import LENGTHS, MAX_LATENT, Tokens, full_length_index, kept_mask
+from odpiece.codec.tokens import LENGTHS, MAX_LATENT, Tokens, full_length_index, kept_mask, zero_tokens
 from odpiece.formats.errors import DamagedError
 from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN
 
@@ -37,8 +37,8 @@ def walk(channel, coder, q, rows, columns, source=None, *, limit=None):
     """
     limit = limit or q
     groups = []
-    bands = tuple(np.zeros((b.latents, rows * b.side, columns * b.side), dtype=np.int32) for b in BANDS)
-    lengths = np.zeros((rows, columns), dtype=np.int32)
+    tokens = zero_tokens(rows, columns)
+    lengths, bands = tokens.lengths, tokens.bands
     try:
         lengths, spent = _lengths(channel, coder, q, limit, lengths, source)
         groups.append(GroupBits("lengths", 0, spent))

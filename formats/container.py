@@ -178,13 +178,13 @@ class File(NamedTuple):
     segments: tuple[StoredSegment, ...]
 
 
-def checksum(header, token_bytes):
-    """The checksum, an int, that belongs to `header` and these token bytes."""
+def checksum(header, *token_bytes):
+    """The checksum, an int, that belongs to `header` and these token bytes, in one or several buffers."""
     return _crc(header, token_bytes) & ((1 << 8 * header.checksum_bytes) - 1)
 
 
-def segment_checksum(header, token_bytes):
-    """The checksum, an int, of a segment with these token bytes."""
+def segment_checksum(header, *token_bytes):
+    """The checksum, an int, of a segment with these token bytes, as above."""
     return _crc(header, token_bytes) & ((1 << 8 * SEGMENT_CHECKSUM) - 1)
 
 
@@ -273,7 +273,10 @@ def _pack_fields(header):
 
 
 def _crc(header, token_bytes):
-    return zlib.crc32(token_bytes, zlib.crc32(_pack_fields(header)))
+    crc = zlib.crc32(_pack_fields(header))
+    for part in token_bytes:
+        crc = zlib.crc32(part, crc)
+    return crc
 
 
 def _checked_payload(data, at, header, length):

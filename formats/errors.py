@@ -10,6 +10,7 @@
     ├── OutputExistsError     8   an output that exists and may not be replaced
     ├── OutputError           9   an output that cannot be written
     ├── MissingExtraError    10   a feature whose optional dependency is not installed
+    ├── BatchError           11   some files of many could not be done; the others are
     └── DeviceError          12   a device that is not there or cannot be used
 
 Messages are one line and say what to do.
@@ -56,6 +57,10 @@ class OutputError(OdpieceError):
 
 class MissingExtraError(OdpieceError):
     exit_code = 10
+
+
+class BatchError(OdpieceError):
+    exit_code = 11
 
 
 class DeviceError(OdpieceError):

@@ -1,19 +1,45 @@
-"""Reading whole inputs and writing whole outputs; "-" stands for standard input and output."""
+"""Reading whole inputs and writing whole outputs; "-" stands for standard input and output.
+
+Names such as s3://bucket/name go to remote.py; file:///folder/name is the local /folder/name.
+"""
 
 import errno
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
+from odpiece.formats import remote
 from odpiece.formats.errors import ImageError, OutputError, OutputExistsError
 
 STANDARD = "-"
+URL = re.compile(r"[a-z][a-z0-9+.-]+://")
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTSUP}  # file systems without hard links
+
+
+def local_path(path):
+    """`path`, or the local path that a URL file:///... means."""
+    return url2pathname(urlsplit(path).path) if str(path).startswith("file://") else path
+
+
+def is_remote(path):
+    """Whether `path` is a URL, but none of file://."""
+    return bool(URL.match(str(path))) and not str(path).startswith("file://")
+
+
+def with_suffix(path, suffix):
+    """`path` with its suffix replaced, or added where it has none."""
+    return os.path.splitext(path)[0] + suffix if is_remote(path) else str(Path(local_path(path)).with_suffix(suffix))
 
 
 def read_bytes(path):
     """All bytes of the file `path`, or of standard input for "-". Raises ImageError."""
+    if is_remote(path):
+        return remote.read_bytes(path)
+    path = local_path(path)
     try:
         if str(path) == STANDARD:
             if sys.stdin is None:
@@ -30,9 +56,10 @@ def check_output(path, force):
     """Raise OutputExistsError if `path` exists and `force` is false, OutputError if it is a folder."""
     if str(path) == STANDARD:
         return
-    if os.path.isdir(path):
+    path = local_path(path)
+    if not is_remote(path) and os.path.isdir(path):
         raise OutputError(f"{path} is a folder, give a file name")
-    if os.path.lexists(path) and not force:
+    if not force and (remote.exists(path) if is_remote(path) else os.path.lexists(path)):
         raise OutputExistsError(f"{path} exists, use --force to replace it")
 
 
@@ -43,6 +70,9 @@ def write_bytes(path, data, force=False):
     OutputExistsError where the name is taken and `force` is false.
     """
     check_output(path, force)
+    if is_remote(path):
+        return remote.write_bytes(path, data)
+    path = local_path(path)
     try:
         if str(path) == STANDARD:
             if sys.stdout is None:
@@ -60,7 +90,10 @@ def write_bytes(path, data, force=False):
 
 
 def make_folder(path):
-    """Make the folder `path` and those above it where they are missing. Raises OutputError."""
+    """Make the folder `path` and those above it where they are missing; a URL needs none. Raises OutputError."""
+    if is_remote(path):
+        return
+    path = local_path(path)
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:

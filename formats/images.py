@@ -6,22 +6,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
 from odpiece.formats.container import MAX_PIXELS, MAX_SIDE
 from odpiece.formats.errors import ImageError, OptionError
+from odpiece.formats.png import PIXEL_CHUNKS, pack_chunk, pack_png, unpack_chunks
 
 WRITERS = {
-    ".png": {"format": "PNG", "compress_level": 4},
+    ".png": {"format": "PNG"},
     ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".webp": {"format": "WEBP", "lossless": True},
 }
+# What is taken for a picture in a folder; a file that is named is read whatever its suffix is
+SUFFIXES = frozenset(
+    ".avif .bmp .dib .gif .icns .ico .j2k .jfif .jp2 .jpe .jpeg .jpf .jpg .jpx .pbm .pcx .pgm .png .pnm .ppm .psd .qoi "
+    ".sgi .tga .tif .tiff .webp .xbm .xpm".split()
+)
 OPAQUE = (".jpg", ".jpeg")  # formats without alpha
 NAMES = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}  # in Pillow
 LONGEST = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 GREY_MODES = ("1", "L", "LA", "La", *DEEP_MODES)
+STRIP = 256  # rows that are treated at once, so that large pictures take little memory beside themselves
 PNG_DEPTH_AT = 24  # offset of the bit depth in a PNG file
 
 
@@ -104,19 +111,30 @@ def _to_picture(im, deep, keep):
     elif profile and "icc" in keep:
         notes.append("the CMYK profile is not kept")
     alpha, im = _split_alpha(_to_eight_bits(im, deep))
-    pixels = np.asarray(_convert_colours(im, profile, notes))
+    pixels = _to_array(_convert_colours(im, profile, notes))
     if im.mode in GREY_MODES if "icc" in metadata else _is_grey(pixels):
         pixels = np.ascontiguousarray(pixels[..., 0])
     return Picture(pixels if alpha is None else np.dstack([pixels, alpha]), tuple(notes), metadata)
 
 
+def _to_array(im):
+    """uint8 (H, W, 3) of a picture of mode RGB. Made in strips: Pillow makes copies on the way."""
+    pixels = np.empty((im.height, im.width, 3), dtype=np.uint8)
+    for top in range(0, im.height, STRIP):
+        bottom = min(top + STRIP, im.height)
+        pixels[top:bottom] = im.crop((0, top, im.width, bottom))
+    return pixels
+
+
 def _is_grey(pixels):
-    return bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
+    strips = (pixels[top : top + STRIP] for top in range(0, len(pixels), STRIP))
+    return all((s[..., 0] == s[..., 1]).all() and (s[..., 1] == s[..., 2]).all() for s in strips)
 
 
 def _upright(im):
     try:
-        return ImageOps.exif_transpose(im)
+        turned = im.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(im) if turned else im  # a copy
     except Exception:  # broken EXIF data says nothing about the orientation
         return im
 
@@ -164,7 +182,7 @@ def _convert_colours(im, profile, notes):
             return _by_profile(im, profile)
         except (ImageCms.PyCMSError, OSError, ValueError):
             notes.append("the colour profile cannot be used and is ignored")
-    return im.convert("RGB")
+    return im if im.mode == "RGB" else im.convert("RGB")
 
 
 def _by_profile(im, profile):
@@ -188,25 +206,19 @@ def write_image(pixels, suffix=".png", metadata=None):
     JPEG has no alpha: there the picture is laid on white. `metadata` as in Picture. Raises OptionError.
     """
     out, (height, width) = io.BytesIO(), pixels.shape[:2]
+    if max(height, width) > LONGEST.get(suffix, MAX_SIDE):
+        raise OptionError(f"{width}x{height} pixels do not fit a {suffix} file: write .png")
+    if suffix == ".png":
+        return pack_png(pixels, _metadata_chunks(metadata or {}))
     im = Image.fromarray(pixels)
     if suffix in OPAQUE and im.mode in ("LA", "RGBA"):
         im = Image.alpha_composite(Image.new("RGBA", im.size, "white"), im.convert("RGBA")).convert(im.mode.rstrip("A"))
-    if max(height, width) > LONGEST.get(suffix, MAX_SIDE):
-        raise OptionError(f"{width}x{height} pixels do not fit a {suffix} file: write .png")
+    options = {NAMES[name]: value for name, value in (metadata or {}).items()}
     try:
-        im.save(out, **WRITERS[suffix], **_saved_metadata(metadata or {}, suffix))
+        im.save(out, **WRITERS[suffix], **options)
     except (OSError, ValueError) as error:
         raise OptionError(f"{width}x{height} pixels or their metadata do not fit a {suffix} file: {error}") from None
     return out.getvalue()
-
-
-def _saved_metadata(metadata, suffix):
-    """Pillow's options that write metadata."""
-    options = {NAMES[name]: value for name, value in metadata.items()}
-    if suffix == ".png" and (xmp := options.pop("xmp", None)):
-        options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
-    return options
 
 
 def resized(pixels, height, width):
@@ -214,3 +226,15 @@ def resized(pixels, height, width):
     if pixels.shape[:2] == (height, width):
         return pixels
     return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _metadata_chunks(metadata):
+    """The bytes of the PNG chunks that hold metadata: those of a picture of one pixel that Pillow writes."""
+    if not metadata:
+        return b""
+    out, info = io.BytesIO(), PngImagePlugin.PngInfo()
+    if xmp := metadata.get("xmp"):
+        info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
+    options = {NAMES[name]: value for name, value in metadata.items() if name != "xmp"}
+    Image.new("L", (1, 1)).save(out, "PNG", pnginfo=info, **options)
+    return b"".join(pack_chunk(*chunk) for chunk in unpack_chunks(out.getvalue()) if chunk[0] not in PIXEL_CHUNKS)

@@ -2,8 +2,8 @@
 
 import io
 import os
-from contextlib import redirect_stdout
-from threading import Lock
+from contextlib import redirect_stdout, suppress
+from threading import Lock, Thread
 
 import numpy as np
 
@@ -14,6 +14,7 @@ import onnxruntime as ort  # noqa: E402
 from odpiece.formats.errors import DeviceError  # noqa: E402
 from odpiece.models.backends import library_errors  # noqa: E402
 from odpiece.models.interface import BANDS, LOOKS, PIECE, grain, octave_weights
+from odpiece.models.threads import thread_limit
 
 ERRORS, FATAL = 3, 4
 ort.set_default_logger_severity(ERRORS)
@@ -25,6 +26,14 @@ PROVIDERS = {
     "cuda": [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"],
 }
 CUDA_PACKAGE = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
+
+PREFIXES = {  # of the tensors that each graph needs
+    "analysis": ("analysis.",),
+    "gradient": ("synthesis.", f"looks.{LOOKS[0]}."),
+    **{look: ("synthesis.", f"looks.{look}.") for look in LOOKS},
+    "encoder": ("encoder.", "latent_tokens", "quantize."),
+    "decoder": ("decoder.", "pixel_", "quantize."),
+}
 
 
 def providers():
@@ -56,6 +65,8 @@ def _session(graph, tensors, device):
     The initializers do not copy the arrays, and the session does not hold them: keep both together.
     """
     options = ort.SessionOptions()
+    options.intra_op_num_threads = thread_limit() or 0  # 0: one a core; the results are the same bit by bit
+    options.enable_cpu_mem_arena = False  # which would keep the memory of the largest picture
     arrays = {name: np.ascontiguousarray(t, dtype=np.float32) for name, t in tensors.items()}
     values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     options.add_external_initializers(list(values), list(values.values()))
@@ -67,7 +78,7 @@ def _session(graph, tensors, device):
 
 
 class _Sessions:
-    """Sessions on `device`, "cpu" (all of its cores) or "cuda", made at first use.
+    """Sessions on `device`, "cpu" (all cores, or as models/threads.py says) or "cuda", made at first use.
 
     `load(*prefixes)` must give {name: float array} of the weights file's tensors whose names start so, and
     `graph(name)` the path of the graph of this name.
@@ -75,12 +86,22 @@ class _Sessions:
 
     def __init__(self, load, graph, device="cpu"):
         self._load, self._graph, self.device = load, graph, device
-        self._sessions, self._lock = {}, Lock()
+        self._sessions, self._locks = {}, {name: Lock() for name in PREFIXES}
 
-    def _get(self, name, *prefixes):
-        with self._lock:  # of several threads the first makes the session, the others wait for it
+    def prepare(self, *names):
+        """Begin to make the sessions of these graphs in a thread, for whoever will need them soon."""
+
+        def make():
+            with suppress(Exception):  # whoever needs them meets it again
+                for name in names:
+                    self._get(name)
+
+        Thread(target=make).start()
+
+    def _get(self, name):
+        with self._locks[name]:  # of several threads the first makes the session, the others wait for it
             if name not in self._sessions:
-                self._sessions[name] = _session(self._graph(name), self._load(*prefixes), self.device)
+                self._sessions[name] = _session(self._graph(name), self._load(*PREFIXES[name]), self.device)
             return self._sessions[name][0]
 
 
@@ -93,13 +114,13 @@ class OnnxTransform(_Sessions):
     @library_errors
     def analyze(self, pixels):
         bands = [f"band{i}" for i in range(len(BANDS))]
-        return tuple(b[0] for b in self._get("analysis", "analysis.").run(bands, {"pixels": pixels}))
+        return tuple(b[0] for b in self._get("analysis").run(bands, {"pixels": pixels}))
 
     @library_errors
     def synthesize(self, latents, q, look, place=(0, 0)):
         feed = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed["octaves"] = octave_weights(q)[None]
-        session = self._get(look, "synthesis.", f"looks.{look}.")
+        session = self._get(look)
         if len(session.get_inputs()) > len(feed):
             feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
         return session.run(["pixels"], feed)[0]
@@ -109,7 +130,7 @@ class OnnxTransform(_Sessions):
         bands = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
         feed = bands | {"octaves": octave_weights(q)[None], "pixels": pixels, "importance": importance}
         names = ["error", *(f"gradient{i}" for i in range(len(BANDS)) if gradients)]
-        error, *found = self._get("gradient", "synthesis.", f"looks.{LOOKS[0]}.").run(names, feed)
+        error, *found = self._get("gradient").run(names, feed)
         return error, tuple(g[0] for g in found)
 
 
@@ -126,10 +147,10 @@ class OnnxTileTokenizer(_Sessions):
 
     @library_errors
     def encode(self, tiles):
-        session = self._get("encoder", "encoder.", "latent_tokens", "quantize.")
+        session = self._get("encoder")
         return session.run(["tokens"], {"tiles": np.ascontiguousarray(tiles)})[0]
 
     @library_errors
     def decode(self, tokens):
-        session = self._get("decoder", "decoder.", "quantize.", "pixel_")
+        session = self._get("decoder")
         return session.run(["tiles"], {"tokens": np.ascontiguousarray(tokens, dtype=np.int32)})[0]

@@ -36,10 +36,10 @@ class TiledPicture:
         tiles = cut(colours.repeat(3, axis=2) if self.grey else colours, self._layout)
         self._ids = np.concatenate([model.tile_tokenizer.encode(batch) for batch in tiles])
 
-    def encode(self, q, *, effort=None, slope=None):
+    def encode(self, q, *, effort=None, slope=None, last=True):
         """The bytes of an .odp file of the first `q` tokens, 1..256, of each tile.
 
-        The tokens are all there is, so `effort` and `slope` change nothing. Raises OptionError.
+        The tokens are all there is, so `effort`, `slope` and `last` change nothing. Raises OptionError.
         """
         if not 1 <= q <= MOST_TOKENS:
             raise OptionError(f"q is {q}, a tile of model {self.model.name} has {MOST_TOKENS} tokens: give 1 to that")

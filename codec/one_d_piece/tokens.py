@@ -34,6 +34,10 @@ class TileTokens:
         """The token bytes that checksums are made of, see formats/container.py."""
         return self.ids.T.astype("<u2").tobytes()
 
+    def buffers(self):
+        """The token bytes in one part, as checksums take them."""
+        return (self.to_bytes(),)
+
     def to_array(self, count):
         """int16 (tiles, count): the first tokens of each tile."""
         return self.ids[:, :count].astype(np.int16)

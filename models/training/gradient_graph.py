@@ -64,7 +64,7 @@ def gradient_graph(weights):
     of all of it, gradient0..gradient2, like the bands. Pixels count in [-1, 1].
     """
     g = _Tape(weights)
-    error = g.add("Sub", synthesis(g, FAITHFUL), g.pixels())
+    error = g.add("Sub", g.shuffle(synthesis(g, FAITHFUL), PATCH), g.pixels())
     weighted = g.add("Mul", error, "importance")
     mean = g.add("ReduceMean", g.add("Mul", error, weighted), g.constant(np.array([0, 1])), keepdims=1)
     mean = g.add("AveragePool", mean, kernel_shape=[PIECE, PIECE], strides=[PIECE, PIECE])

@@ -69,8 +69,8 @@ class Graph:
 
     def pixels(self):
         """The input "pixels", uint8 (H, W, 3), as float (1, 3, H, W) in [-1, 1]."""
-        x = self.add("Cast", "pixels", to=TensorProto.FLOAT)
-        x = self.add("Transpose", self.add("Unsqueeze", x, self.constant(np.array([0]))), perm=[0, 3, 1, 2])
+        x = self.add("Unsqueeze", "pixels", self.constant(np.array([0])))
+        x = self.add("Cast", self.add("Transpose", x, perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
         return self.add("Sub", self.add("Mul", x, self.constant(np.float32(1 / 127.5))), self.constant(np.float32(1.0)))
 
     def shuffle(self, x, size):
@@ -122,7 +122,10 @@ def analysis_graph(weights):
 
 
 def synthesis(g, look):
-    """Add band0..band2 and octaves to pixels by `look`, float (1, 3, H, W), about [-1, 1]; gives the output's name."""
+    """Add band0..band2 and octaves to pixels by `look`, about [-1, 1]; gives the output's name.
+
+    It is float (1, 3 * PATCH^2, H / PATCH, W / PATCH): the patches are not yet shuffled into place.
+    """
     x = g.residuals("band0", "synthesis.coarse64", "octaves")
     x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split64"), 2), "band1", axis=1)
     x = g.residuals(x, "synthesis.coarse32", "octaves")
@@ -131,7 +134,7 @@ def synthesis(g, look):
     x = g.residuals(_grained(g, x, look, 16), f"looks.{look}.middle", "octaves")
     x = g.shuffle(g.conv(x, f"looks.{look}.split16"), 2)
     x = g.residuals(_grained(g, x, look, 8), f"looks.{look}.fine", "octaves")
-    return g.shuffle(g.conv(x, f"looks.{look}.patch"), PATCH)
+    return g.conv(x, f"looks.{look}.patch")
 
 
 def _grained(g, x, look, size):
@@ -149,7 +152,8 @@ def synthesis_graph(weights, look):
     x = synthesis(g, look)
     x = g.add("Mul", g.add("Add", x, g.constant(np.float32(1.0))), g.constant(np.float32(127.5)))
     x = g.add("Clip", g.add("Round", x), g.constant(np.float32(0)), g.constant(np.float32(255)))
-    x = g.add("Transpose", g.add("Cast", x, to=TensorProto.UINT8), perm=[0, 2, 3, 1])
+    x = g.shuffle(g.add("Cast", x, to=TensorProto.UINT8), PATCH)  # bytes: a quarter of what floats would move
+    x = g.add("Transpose", x, perm=[0, 2, 3, 1])
     g.add("Squeeze", x, g.constant(np.array([0])), output="pixels")
     inputs = [*band_values(), octaves_value()]
     for size in (16, 8) if f"looks.{look}.grain16.weight" in g.used else ():

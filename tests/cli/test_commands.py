@@ -382,7 +382,7 @@ def test_other_ends(raised, code, folder, capsys, monkeypatch):
     def stop(*args, **kwargs):
         raise raised("said once")
 
-    monkeypatch.setattr("odpiece.codec.encode", stop)
+    monkeypatch.setattr("odpiece.codec.batch.work.encode", stop)
     with pytest.raises(SystemExit) as caught:
         main(["encode", "photo.png"])
     assert caught.value.code == code

@@ -31,22 +31,22 @@ class Toy:
 
     def code(self, latents):
         size = self.sizes[len(self.given) % len(self.sizes)]
-        self.given.append(latents)
+        self.given.append(tuple(z.copy() for z in latents))
         bands = tuple(np.rint(z / STEP).astype(np.int32) for z in latents)
-        parts = [SimpleNamespace(payload=bytes(n)) for n in (size // 3, size - size // 3)]
-        self.made.append((parts, Tokens(None, bands)))
+        self.made.append((bytes([len(self.made)] * size), Tokens(None, bands)))
         return self.made[-1]
 
-    def error(self, latents, gradients):
-        self.asked.append(gradients)
-        differences = [z - g for z, g in zip(latents, self.goal, strict=True)]
-        found = tuple(2 * self.stiffness * d for d in differences) if gradients else ()
-        return self.stiffness * sum(float(np.square(d).sum()) for d in differences), found
+    def measure(self, tokens, latents):
+        self.asked.append(latents is not None)
+        decoded = dequantize(tokens, Q)
+        differences = [d - g for d, g in zip(decoded, self.goal, strict=True)]
+        for z, d, difference in zip(latents or (), decoded, differences):
+            z += PACE * (d - self.stiffness * difference - z)
+        return self.stiffness * sum(float(np.square(d).sum()) for d in differences)
 
     def cost(self, coded, slope):
         """The oracle: squared error in steps and 0.15 a bit."""
-        distance, _ = self.error(dequantize(coded[1], Q), False)
-        return distance / STEP**2 + 0.15 * slope * 8 * sum(len(part.payload) for part in coded[0])
+        return self.measure(coded[1], None) / STEP**2 + 0.15 * slope * 8 * len(coded[0])
 
 
 def bands(seed, spread):
@@ -65,16 +65,17 @@ def same(a, b):
 
 def test_no_rounds_code_once_and_measure_nothing(start):
     toy = Toy(bands(1, 3))
-    got = refine(start, Q, 1.0, toy.code, toy.error, 0)
-    assert got is toy.made[0] and (len(toy.made), toy.asked) == (1, [])
-    assert same(toy.given[0], start)
+    first = tuple(z.copy() for z in start)
+    got = refine(start, Q, 1.0, toy.code, toy.measure, 0)
+    assert got is toy.made[0][0] and (len(toy.made), toy.asked) == (1, [])
+    assert same(toy.given[0], first)
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 7])
 def test_each_round_codes_and_measures_once(rounds, start):
     """The last coding is measured without gradients, which nothing would follow."""
     toy = Toy(bands(1, 3))
-    refine(start, Q, 1.0, toy.code, toy.error, rounds)
+    refine(start, Q, 1.0, toy.code, toy.measure, rounds)
     assert len(toy.made) == rounds + 1
     assert toy.asked == [True] * rounds + [False]
 
@@ -82,17 +83,19 @@ def test_each_round_codes_and_measures_once(rounds, start):
 def test_latents_go_part_of_the_way_to_the_goal(start):
     """Of an orthonormal synthesis the gradient points to the goal, whatever rounding did."""
     toy = Toy(bands(1, 3))
-    refine(start, Q, 1.0, toy.code, toy.error, 5)
+    before = tuple(z.copy() for z in start)
+    refine(start, Q, 1.0, toy.code, toy.measure, 5)
     for number, latents in enumerate(toy.given):
-        for z, first, goal in zip(latents, start, toy.goal, strict=True):
+        for z, first, goal in zip(latents, before, toy.goal, strict=True):
             np.testing.assert_allclose(z, goal + (1 - PACE) ** number * (first - goal), atol=1e-4 * STEP)
 
 
 def test_the_optimum_is_found(start):
     toy = Toy(tuple(np.rint(z / STEP) * STEP + 0.3 * STEP for z in bands(1, 3)))
-    got = refine(start, Q, 1.0, toy.code, toy.error, 8)
-    assert same(got[1].bands, [np.rint(z / STEP) for z in toy.goal])
-    assert not same(toy.made[0][1].bands, got[1].bands)
+    got = refine(start, Q, 1.0, toy.code, toy.measure, 8)
+    (tokens,) = (tokens for data, tokens in toy.made if data == got)
+    assert same(tokens.bands, [np.rint(z / STEP) for z in toy.goal])
+    assert not same(toy.made[0][1].bands, tokens.bands)
 
 
 @pytest.mark.parametrize("stiffness", [0.3, 1.0, 2.0, 6.0, -1.0], ids=lambda s: f"stiffness {s}")
@@ -101,9 +104,9 @@ def test_the_optimum_is_found(start):
 def test_the_cheapest_of_all_rounds_is_kept(stiffness, slope, sizes, start):
     """Also where the rounds lead astray: of stiffness 6 they diverge, of -1 they run away from the goal."""
     toy = Toy(bands(1, 3), stiffness, sizes)
-    got = refine(start, Q, slope, toy.code, toy.error, 6)
+    got = refine(start, Q, slope, toy.code, toy.measure, 6)
     costs = [toy.cost(coded, slope) for coded in toy.made]
-    assert got is toy.made[int(np.argmin(costs))]
+    assert got is toy.made[int(np.argmin(costs))][0]
     assert len(set(costs)) > 1
 
 
@@ -111,7 +114,7 @@ def test_a_steep_slope_prefers_few_bytes(start):
     """The first coding is small and far from the goal, the others are large and near."""
     for slope, expected in ((1.0, 1), (50.0, 0)):
         toy = Toy(bands(1, 3), sizes=(100, 200))
-        assert refine(start, Q, slope, toy.code, toy.error, 1) is toy.made[expected]
+        assert refine(start, Q, slope, toy.code, toy.measure, 1) is toy.made[expected][0]
 
 
 def box(grid):
@@ -144,33 +147,38 @@ class Reaching:
 
 
 @pytest.mark.parametrize("rows, columns", [(1, 1), (3, 2), (4, 4), (9, 7)])
-def test_tiles_add_up_to_the_whole(rows, columns, monkeypatch):
+def test_tiles_add_up_to_the_whole(rows, columns, random_tokens, monkeypatch):
     """Exactly, where the synthesis reaches no further than the margin; and no tile is large."""
     monkeypatch.setattr(refinement, "TILE", 4)
     rng, transform = np.random.default_rng(rows), Reaching()
-    latents = tuple(rng.normal(size=(2, rows * b.side, columns * b.side)) for b in BANDS)
+    tokens = random_tokens(rows, columns, Q)
+    latents = tuple(rng.normal(size=z.shape) for z in tokens.bands)
     pixels = rng.integers(0, 256, (64 * rows, 64 * columns, 3), dtype=np.uint8)
-    importance = rng.uniform(size=pixels.shape[:2])
-    errors, expected = Reaching().error(latents, Q, pixels, importance, True)
-    total, gradients = tiled_error(transform, latents, Q, pixels, importance, True)
-    assert total == pytest.approx(errors.sum(), rel=1e-9)
-    for got, wanted in zip(gradients, expected, strict=True):
-        np.testing.assert_allclose(got, wanted, rtol=1e-9)
+    alpha = rng.integers(0, 2, pixels.shape[:2], dtype=np.uint8)
+    errors, gradients = Reaching().error(dequantize(tokens, Q), Q, pixels, alpha.astype(np.float32), True)
+    wanted = [z + PACE * (d - g / 2 - z) for z, d, g in zip(latents, dequantize(tokens, Q), gradients)]
+    total = tiled_error(transform, tokens, Q, pixels, alpha, latents)
+    assert total == pytest.approx(errors.sum(dtype=np.float64), rel=1e-6)
+    for got, expected in zip(latents, wanted, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
     assert max(max(size) for size in transform.sizes) <= 4 + 2 * MARGIN
     assert len(transform.sizes) == -(-rows // 4) * -(-columns // 4)
-    assert tiled_error(transform, latents, Q, pixels, importance, False) == (total, ())
+    assert tiled_error(transform, tokens, Q, pixels, alpha) == total
 
 
 def test_tiles_that_see_everything_are_exact(example, monkeypatch):
     """Of the installed model: four tiles of 2x2 pieces whose margin reaches to the ends of the picture."""
     transform, everywhere = load_model().transform, np.ones(example.shape[:2], dtype=np.float32)
-    latents = tuple(0.9 * z for z in transform.analyze(example))
-    errors, expected = transform.error(latents, Q, example, everywhere, True)
+    latents = tuple(z.copy() for z in transform.analyze(example))
+    tokens = read(encode(example, Q, effort=0)).tokens
+    decoded = dequantize(tokens, Q)
+    errors, gradients = transform.error(decoded, Q, example, everywhere, True)
+    expected = [z + PACE * (d - g / 2 - z) for z, d, g in zip(latents, decoded, gradients)]
     monkeypatch.setattr(refinement, "TILE", 2)
     monkeypatch.setattr(refinement, "MARGIN", 2)
-    total, gradients = tiled_error(transform, latents, Q, example, everywhere, True)
+    total = tiled_error(transform, tokens, Q, example, None, latents)
     assert total == pytest.approx(errors.sum(dtype=np.float64), rel=1e-5)
-    for got, wanted in zip(gradients, expected, strict=True):
+    for got, wanted in zip(latents, expected, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
 
 

@@ -151,7 +151,7 @@ def made_up(monkeypatch):
                 sizes.append(law.size(q, slope))
                 return bytes(sizes[-1])
 
-        monkeypatch.setattr(targets, "analyze", Picture)
+        monkeypatch.setattr(targets, "analyzed", Picture)
         return sizes
 
     return obey

@@ -9,6 +9,8 @@ from threadpoolctl import threadpool_info
 
 from odpiece.codec import threads
 from odpiece.codec.threads import map_in_threads
+from odpiece.models.interface import LOOKS
+from odpiece.models.library import Model, load_model
 
 
 def blas_threads():
@@ -18,7 +20,7 @@ def blas_threads():
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
     np.ones((2, 2)) @ np.ones((2, 2))
-    monkeypatch.setattr(threads.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(threads, "available_cores", lambda: 2)
 
 
 @pytest.mark.parametrize("count", [1, 2, 9])
@@ -57,3 +59,18 @@ def test_the_first_error_ends_the_work(monkeypatch):
         map_in_threads(fail_first, range(500))
     assert len(begun) <= 3
     assert blas_threads() == before
+
+
+def test_the_transform_gives_the_same_bits_on_any_number_of_threads(photo, monkeypatch):
+    pixels, results, shared = np.ascontiguousarray(photo[:128, :192]), [], load_model()
+    for count in (1, 2, 3):
+        monkeypatch.setattr("odpiece.models.threads._limit", count)
+        transform = Model(shared.name, shared.path, shared.sha256).transform  # with sessions of its own
+        bands = transform.analyze(pixels)
+        latents = [np.rint(z).astype(np.int32) for z in bands]
+        error, gradients = transform.error(latents, 64, pixels, np.ones((128, 192), np.float32))
+        pictures = [transform.synthesize(latents, 64, look) for look in LOOKS]
+        results.append([np.asarray(a).tobytes() for a in (*bands, error, *gradients, *pictures)])
+        options = transform._get("analysis").get_session_options()
+        assert options.intra_op_num_threads == count
+    assert results[0] == results[1] == results[2]

@@ -1,0 +1,208 @@
+"""One file of many: read, coded, written, and what there is to say about it."""
+
+import os
+import time
+from dataclasses import asdict, dataclass
+
+from odpiece.codec.picture import encode, read, read_partial
+from odpiece.formats.container import MAX_PIXELS, CoderId, unpack_header
+from odpiece.formats.errors import OdpieceError, OutputExistsError
+from odpiece.formats.files import local_path, make_folder, read_bytes, write_bytes
+from odpiece.formats.images import OPAQUE, SUFFIXES, read_image, write_image
+from odpiece.models.interface import LOOKS
+from odpiece.models.library import load_model
+
+METRICS = {"ssim": "ms-ssim", "lpips": "st-lpips"}  # of targets that need odpiece[compare]
+
+
+@dataclass(frozen=True)
+class Job:
+    """The file `input`, whose result becomes the file `output`; both may be URLs."""
+
+    input: str
+    output: str
+
+
+@dataclass
+class Record:
+    """What became of a job; sizes in bytes, `seconds` of reading, coding and writing together.
+
+    `error` and `exit_code` say what went wrong, `warnings` what was not kept; `q` is the quality of the .odp file.
+    """
+
+    input: str
+    output: str | None = None
+    skipped: bool = False
+    input_bytes: int | None = None
+    bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    pixels: int | None = None
+    q: int | None = None
+    seconds: float | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    exit_code: int = 0
+
+    def facts(self):
+        """A dict of what is known, for JSON."""
+        return {name: value for name, value in asdict(self).items() if value or name == "exit_code"}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Work: pictures to .odp files. `target` is "quality", "size", "bpp", "psnr", "ssim" or "lpips" and `value` its
+    number; the others as of `encode` in codec/picture.py and of `read_image`.
+    """
+
+    target: str
+    value: float
+    coder: CoderId | None = None
+    fixed: bool = False
+    keep: tuple[str, ...] = ()
+    effort: int = 1
+    max_pixels: int = MAX_PIXELS
+    backend: str = "onnx"
+    device: str = "cpu"
+    model_name: str | None = None
+    overlap: int | None = None
+    suffix = ".odp"
+    candidates = SUFFIXES
+    candidates_are = "pictures"
+
+    @property
+    def model(self):
+        """The Model, which a process keeps. Raises MissingExtraError, DeviceError."""
+        return load_model(self.model_name, self.backend, self.device)
+
+    def require(self):
+        """Raise MissingExtraError or DeviceError for what all files need, before the first is read."""
+        if self.target in METRICS:
+            from odpiece.codec.comparison.metrics import find_metric
+
+            find_metric(METRICS[self.target]).require()
+        return self.model
+
+    def read(self, data, name):
+        """The Picture in the bytes of the picture file `name`. Raises ImageError."""
+        return read_image(data, name, keep=self.keep, max_pixels=self.max_pixels)
+
+    def encode(self, picture):
+        """(bytes of the .odp file of a Picture, its q). Raises OptionError, MissingExtraError."""
+        options = {"coder": self.coder, "fixed": self.fixed, "effort": self.effort, "metadata": picture.metadata}
+        options |= {"model": self.model, "overlap": self.overlap}
+        packed = _encode(picture.pixels, self.target, self.value, options)
+        return packed, unpack_header(packed, max_pixels=self.max_pixels)[0].q
+
+    def notes(self, picture, q):
+        """What of a Picture is not kept, and what is unwise about its file of quality `q`, a line each."""
+        trained = self.model.facts.get("trained_tokens", q)
+        if q <= trained:
+            return picture.notes
+        return (*picture.notes, f"{self.model.name} was trained to use {trained} tokens: -q {trained} may look better")
+
+    def __call__(self, data, job, record):
+        picture = self.read(data, job.input)
+        packed, record.q = self.encode(picture)
+        record.height, record.width = picture.pixels.shape[:2]
+        record.warnings = self.notes(picture, record.q)
+        return packed
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Work: .odp files to pictures of the kind `suffix`; `tokens` None is all, see `decode` in codec/picture.py."""
+
+    suffix: str = ".png"
+    tokens: int | None = None
+    look: str = LOOKS[0]
+    allow_partial: bool = False
+    max_pixels: int = MAX_PIXELS
+    backend: str = "onnx"
+    device: str = "cpu"
+    model_name: str | None = None
+    candidates = frozenset({".odp", ".odpi"})
+    candidates_are = ".odp files"
+
+    @property
+    def model(self):
+        """The Model, which a process keeps. Raises MissingExtraError, DeviceError."""
+        return load_model(self.model_name, self.backend, self.device)
+
+    def require(self):
+        """Raise MissingExtraError or DeviceError for what all files need, before the first is read."""
+        return self.model
+
+    def read(self, data):
+        """The Contents of an .odp file's bytes. Raises as `read` and `read_partial` do."""
+        return (read_partial if self.allow_partial else read)(data, model=self.model, max_pixels=self.max_pixels)
+
+    def picture(self, contents):
+        """uint8 of the shape that was encoded."""
+        return contents.picture(contents.tokens.first(self.tokens or contents.header.limit), self.look)
+
+    def warnings(self, contents, pixels):
+        """What of the picture is missing, a line each."""
+        lines = []
+        if not contents.complete:
+            whole = f"{contents.whole_segments} of {contents.header.segments} segments are whole"
+            lines.append(f"cut or damaged: {contents.certain} tokens could be decoded, {whole}")
+        if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and self.suffix in OPAQUE:
+            lines.append(f"{self.suffix} files have no transparency, the picture is laid on white")
+        return tuple(lines)
+
+    def __call__(self, data, job, record):
+        contents = self.read(data)
+        pixels = self.picture(contents)
+        record.height, record.width = pixels.shape[:2]
+        record.q, record.warnings = contents.header.q, self.warnings(contents, pixels)
+        return write_image(pixels, self.suffix, contents.metadata)
+
+
+def do(job, work, force=False, again=False):
+    """The Record of a Job that an Encoding or a Decoding does, whatever happens.
+
+    With `again` an output that exists with the very bytes is a success: an earlier try got that far.
+    """
+    record, began = Record(job.input, job.output), time.perf_counter()
+    try:
+        data = read_bytes(job.input)
+        result = work(data, job, record)
+        _write(job.output, result, force, again)
+        record.input_bytes, record.bytes, record.pixels = len(data), len(result), record.width * record.height
+    except OdpieceError as error:
+        record.error, record.exit_code = str(error), error.exit_code
+    except MemoryError:
+        record.error, record.exit_code = "out of memory, give fewer processes with -j", OdpieceError.exit_code
+    except Exception as error:  # a defect must not end the work on all the other files
+        record.error = f"unexpected {type(error).__name__}: {error}".splitlines()[0]
+        record.exit_code = OdpieceError.exit_code
+    record.seconds = round(time.perf_counter() - began, 4)
+    return record
+
+
+def _write(path, data, force, again):
+    make_folder(os.path.dirname(local_path(path)) or ".")
+    try:
+        write_bytes(path, data, force)
+    except OutputExistsError:
+        if not again or read_bytes(path) != data:
+            raise
+
+
+def _encode(pixels, target, value, options):
+    """The bytes of a file of `pixels` that meets the `value` of the `target`."""
+    if target == "quality":
+        return encode(pixels, value, **options)
+    if target in ("size", "bpp"):
+        from odpiece.codec.targets import encode_to_size
+
+        size = value if target == "size" else int(value * pixels.shape[0] * pixels.shape[1] / 8)
+        return encode_to_size(pixels, size, **options)
+    if target == "psnr":
+        from odpiece.codec.targets import encode_to_psnr
+
+        return encode_to_psnr(pixels, value, **options)
+    from odpiece.codec.comparison.goals import encode_to_ms_ssim, encode_to_st_lpips
+
+    return {"ssim": encode_to_ms_ssim, "lpips": encode_to_st_lpips}[target](pixels, value, **options)
