@@ -5,7 +5,15 @@ from pathlib import Path
 import click
 
 from odpiece.cli.batch import batch_options, run_batch
-from odpiece.cli.options import File, backend_options, max_pixels_option, output_options, output_path, shown
+from odpiece.cli.options import (
+    File,
+    backend_options,
+    max_pixels_option,
+    model_option,
+    output_options,
+    output_path,
+    shown,
+)
 from odpiece.formats.files import STANDARD, check_output, make_folder, read_bytes, write_bytes
 
 
@@ -45,12 +53,26 @@ from odpiece.formats.files import STANDARD, check_output, make_folder, read_byte
     metavar="DIR",
     help="Also write a picture for each group of tokens as it arrives, DIR/00-lengths.png and so on.",
 )
+@model_option
 @backend_options
 @batch_options
 @max_pixels_option
 @output_options
 def decode(
-    inputs, output, form, tokens, look, allow_partial, progressive, backend, device, max_pixels, batch, force, console
+    inputs,
+    output,
+    form,
+    tokens,
+    look,
+    allow_partial,
+    progressive,
+    model,
+    backend,
+    device,
+    max_pixels,
+    batch,
+    force,
+    console,
 ):
     """Decode .odp files (- for standard input).
 
@@ -75,7 +97,7 @@ def decode(
 
     by_name = output and output != STANDARD and not into_folder
     suffix = suffix_of(Path(output)) if by_name else f".{form or 'png'}"
-    decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device)
+    decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device, model_name=model)
     if several:
         run_batch(decoding, inputs, output, batch, force, console)
         return

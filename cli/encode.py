@@ -3,7 +3,15 @@
 import click
 
 from odpiece.cli.batch import batch_options, run_batch
-from odpiece.cli.options import File, backend_options, max_pixels_option, output_options, output_path, shown
+from odpiece.cli.options import (
+    File,
+    backend_options,
+    max_pixels_option,
+    model_option,
+    output_options,
+    output_path,
+    shown,
+)
 from odpiece.formats.files import check_output, read_bytes, write_bytes
 
 DEFAULT_QUALITY = 64
@@ -29,7 +37,8 @@ class Kept(click.ParamType):
     "quality",
     type=click.IntRange(1, 1024),
     metavar="N",
-    help="Tokens that each 64x64 piece keeps at most, 1 to 1024: more is better and larger.  [default: 64]",
+    help="Tokens that each 64x64 piece keeps at most, 1 to 1024, or each tile of a One-D-Piece model, 1 to 256: more "
+    "is better and larger.  [default: 64]",
 )
 @click.option("--size", type=click.IntRange(1), metavar="BYTES", help="Instead of -q: the best file of at most BYTES.")
 @click.option("--bpp", type=click.FloatRange(0, min_open=True), metavar="BITS", help="The same, in bits a pixel.")
@@ -48,9 +57,8 @@ class Kept(click.ParamType):
 @click.option(
     "--coder",
     type=click.Choice(["learned", "static", "raw"]),
-    default="learned",
-    show_default=True,
-    help="How tokens are coded: by the learned prior, by fixed histograms, or not compressed at all.",
+    help="How tokens are coded: by the learned prior, by fixed histograms, or not compressed at all.  [default: the "
+    "best that the model has]",
 )
 @click.option("--fixed", is_flag=True, help="Keep exactly N tokens in every piece, also where fewer pay.")
 @click.option(
@@ -69,11 +77,35 @@ class Kept(click.ParamType):
     show_default=True,
     help="How long to search for better tokens, 0 (not at all) to 9.",
 )
+@model_option
+@click.option(
+    "--overlap",
+    type=click.IntRange(0, 128),
+    metavar="PIXELS",
+    help="With a One-D-Piece model: cut the picture into tiles of 256x256 that overlap by so much, instead of resizing "
+    "it to one tile.",
+)
 @backend_options
 @batch_options
 @max_pixels_option
 @output_options
-def encode(inputs, output, coder, fixed, keep, effort, backend, device, max_pixels, batch, force, console, **targets):
+def encode(
+    inputs,
+    output,
+    coder,
+    fixed,
+    keep,
+    effort,
+    model,
+    overlap,
+    backend,
+    device,
+    max_pixels,
+    batch,
+    force,
+    console,
+    **targets,
+):
     """Encode pictures (PNG, JPEG, WebP, ...; - for standard input).
 
     \b
@@ -88,7 +120,7 @@ def encode(inputs, output, coder, fixed, keep, effort, backend, device, max_pixe
         raise click.UsageError("give only one of -q, --size, --bpp, --psnr, --ssim and --lpips")
     target = next(iter(targets.items()), ("quality", DEFAULT_QUALITY))
     options = {"fixed": fixed, "keep": keep, "effort": effort, "max_pixels": max_pixels}
-    options |= {"backend": backend, "device": device}
+    options |= {"backend": backend, "device": device, "model_name": model, "overlap": overlap}
     if batch.is_wanted(inputs, output):
         run_batch(_encoding(target, coder, options), inputs, output, batch, force, console)
     else:
@@ -101,14 +133,16 @@ def _encoding(target, coder, options):
     from odpiece.codec.batch.work import Encoding
     from odpiece.formats.container import CoderId
 
-    return Encoding(*target, coder=CoderId[coder.upper()], **options)
+    return Encoding(*target, coder=coder and CoderId[coder.upper()], **options)
 
 
 def _encode_one(name, output, encoding, force, console):
+    from odpiece.models.interface import BANDS_FAMILY
+
     data = read_bytes(name)
     model = encoding.model
     console.detail(f"tokenizer on {model.backend}, {model.device}")
-    if model.backend == "onnx":
+    if model.backend == "onnx" and model.family == BANDS_FAMILY:
         model.transform.prepare("analysis", *["gradient"] * (encoding.effort > 0))
     with console.stages("read", "encode") as begin:
         begin("read")
@@ -119,7 +153,7 @@ def _encode_one(name, output, encoding, force, console):
         begin("encode")
         packed, quality = encoding.encode(picture)
         console.detail(f"encoded at -q {quality}")
-    for note in picture.notes:
+    for note in encoding.notes(picture, quality):
         console.warn(f"{name}: {note}")
     write_bytes(output, packed, force)
     bpp = 8 * len(packed) / (width * height)

@@ -10,6 +10,7 @@ from odpiece.cli.decode import decode
 from odpiece.cli.doctor import doctor
 from odpiece.cli.encode import encode
 from odpiece.cli.info import info
+from odpiece.cli.models import models
 from odpiece.cli.train import train
 from odpiece.cli.truncate import truncate
 from odpiece.formats.errors import OdpieceError
@@ -28,7 +29,7 @@ def cli():
     """
 
 
-for _command in (encode, decode, info, truncate, compare, train, doctor):
+for _command in (encode, decode, info, truncate, compare, models, train, doctor):
     cli.add_command(_command)
 
 

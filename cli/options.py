@@ -85,6 +85,13 @@ def max_pixels_option(function):
     )(function)
 
 
+def model_option(function):
+    """--model; the command gets the name or path, or None, as `model`."""
+    return click.option("--model", metavar="NAME|PATH", help="Model, by its name or where it is; see odpiece models.")(
+        function
+    )
+
+
 def backend_options(function):
     """--backend and --device; the command gets `backend` and `device`."""
     backend = click.option(

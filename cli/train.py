@@ -10,21 +10,26 @@ from odpiece.formats.errors import MissingExtraError, OptionError
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 OUT = click.Path(file_okay=False, path_type=Path)
 CHECKPOINT = click.Path(exists=True, dir_okay=False, path_type=Path)
+MINUTES = click.FloatRange(0, min_open=True)
+CHECKPOINT_OUT = click.Path(dir_okay=False, path_type=Path)
 
 
-def tuning_options(function):
+def tuning_options(required=True):
     """What a command that trains one part takes: the fields of TuningOptions (models/training/loop.py)."""
 
-    @click.option("--checkpoint", type=CHECKPOINT, required=True, help="Checkpoint of another `train` command.")
-    @click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
-    @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Checkpoint to write.")
-    @click.option("--minutes", type=click.FloatRange(0, min_open=True), required=True, help="Length of the run.")
-    @click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
-    @wraps(function)
-    def command(*args, **kwargs):
-        return function(*args, **kwargs)
+    def decorate(function):
+        @click.option("--checkpoint", type=CHECKPOINT, required=required, help="Checkpoint of another `train` command.")
+        @click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
+        @click.option("--out", type=CHECKPOINT_OUT, required=required, help="Checkpoint to write.")
+        @click.option("--minutes", type=MINUTES, required=required, help="Length of the run.")
+        @click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+        @wraps(function)
+        def command(*args, **kwargs):
+            return function(*args, **kwargs)
 
-    return command
+        return command
+
+    return decorate
 
 
 @click.group()
@@ -61,12 +66,20 @@ def tokenizer(data, val, out, minutes, resume, cache, threads, start):
 
 
 @train.command()
-@tuning_options
-def prior(checkpoint, data, out, minutes, cache):
+@tuning_options(required=False)
+@click.option("--model", metavar="NAME|PATH", help="Instead of --checkpoint, --out, --minutes: a One-D-Piece model.")
+def prior(checkpoint, data, out, minutes, cache, model):
     """Train the prior alone, on the tokens that the codec will write, the tokenizer frozen.
 
-    `train export` turns the result into the integer network that ships.
+    `train export` turns the result into the integer network that ships. With --model count the tables of a
+    One-D-Piece model instead, which becomes able to code them, and with which `encode` then codes by default.
     """
+    if model:
+        if checkpoint or out or minutes:
+            raise click.UsageError("give --model, or --checkpoint, --out and --minutes")
+        return _count_tables(model, data)
+    if not (checkpoint and out and minutes):
+        raise click.UsageError("give --checkpoint, --out and --minutes, or --model")
     _require_torch()
 
     from odpiece.models.training.loop import TuningOptions
@@ -76,7 +89,7 @@ def prior(checkpoint, data, out, minutes, cache):
 
 
 @train.command()
-@tuning_options
+@tuning_options()
 def look(checkpoint, data, out, minutes, cache):
     """Train the natural look alone, all else frozen (needs odpiece[compare], too)."""
     _require_torch()
@@ -158,6 +171,21 @@ def export(checkpoint, data, name, out, cache, crops):
     tensors |= {f"static.{key}": table for key, table in static.items()}
     tensors |= {f"prior.{key}": table for key, table in (integers | learned).items()}
     click.echo(f"{name}: SHA-256 {write_model(out, name, network.arch, tensors)}")
+
+
+def _count_tables(name, data):
+    """Count the tables of the One-D-Piece model `name` over the pictures of the folder `data`, and put them to use."""
+    from odpiece.codec.one_d_piece.histograms import count_tokens, fit
+    from odpiece.models.library import load_model
+    from odpiece.models.tile_tables import write_tables
+
+    model = load_model(name)
+    ids, skipped = count_tokens(model, sorted(path for path in data.iterdir() if path.is_file()))
+    rows, bits = fit(ids)
+    tables = write_tables(model.path, rows)
+    for path in skipped:
+        click.echo(f"warning: {path} is no picture and is skipped", err=True)
+    click.echo(f"{model.name}: tables {tables.fingerprint.hex()}, {bits:.2f} bits a token instead of 12", err=True)
 
 
 def _require_torch():

@@ -2,7 +2,7 @@
 
 import click
 
-from odpiece.cli.options import max_pixels_option, output_options, shown
+from odpiece.cli.options import max_pixels_option, model_option, output_options, shown
 from odpiece.formats.files import check_output, read_bytes, write_bytes
 
 
@@ -17,9 +17,10 @@ from odpiece.formats.files import check_output, read_bytes, write_bytes
     help="Tokens of each piece to keep, 1 to 1024.",
 )
 @click.option("-o", "--output", required=True, metavar="OUT", help="Output file, - for standard output.")
+@model_option
 @max_pixels_option
 @output_options
-def truncate(file, tokens, output, max_pixels, force, console):
+def truncate(file, tokens, output, model, max_pixels, force, console):
     """Keep exactly the first N tokens of every piece of the .odp file INPUT and code them again.
 
     The quantization step stays that of INPUT; docs/truncation.md compares this with encoding at N directly.
@@ -28,7 +29,8 @@ def truncate(file, tokens, output, max_pixels, force, console):
     data = read_bytes(file)
 
     from odpiece.codec import truncate as truncate_data
+    from odpiece.models.library import load_model
 
-    shorter = truncate_data(data, tokens, max_pixels=max_pixels)
+    shorter = truncate_data(data, tokens, model=model and load_model(model), max_pixels=max_pixels)
     write_bytes(output, shorter, force)
     console.result(f"{shown(output)}: {len(shorter)} bytes of {len(data)}")

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from odpiece.codec.channels import alpha_chunks, split_channels
 from odpiece.codec.coders import coder_of
 from odpiece.codec.quantization import source
 from odpiece.codec.refinement import ROUNDS, refine, tiled_error
@@ -12,11 +13,11 @@ from odpiece.codec.tokens import Tokens, first_groups
 from odpiece.codec.walk import GroupBits
 from odpiece.codec.windows import analyze, synthesize
 from odpiece.formats import container
-from odpiece.formats.alpha import fill_transparent, pack_alpha, unpack_alpha
+from odpiece.formats.alpha import unpack_alpha
 from odpiece.formats.chunks import Chunk, ChunkType, metadata_chunks, metadata_of
 from odpiece.formats.container import MAX_PIXELS, CoderId, Header
 from odpiece.formats.errors import DamagedError, OptionError
-from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN, LOOKS, TOKENS
+from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN, LOOKS, ONE_D_PIECE, TOKENS
 from odpiece.models.library import Model, find_model, load_model
 
 EFFORT = 1
@@ -24,14 +25,16 @@ FEW = 1 << 26  # numbers in a picture up to which the latents of all bands are k
 RAW_BITS = 6  # a latent, under an alphabet of 64
 
 
-def encode(pixels, q=64, *, effort=EFFORT, model=None, coder=CoderId.LEARNED, fixed=False, metadata=None):
+def encode(pixels, q=64, *, effort=EFFORT, **options):
     """The bytes of an .odp file.
 
     `pixels` is a Pillow image, or uint8 sRGB of any height H and width W from 1: (H, W, 3), with alpha (H, W, 4),
     grey (H, W), or grey with alpha (H, W, 2); `q` the most tokens that each 64x64 piece keeps, 1..1024; `effort`
-    0..9 how long to search for better tokens (codec/refinement.py); `model` a Model (default: the installed one);
-    `coder` a CoderId; `fixed` keeps all q tokens even where fewer pay; `metadata` a dict of bytes to keep, with any of
-    the keys "exif", "icc" (of which then the colours are) and "xmp". Raises OptionError.
+    0..9 how long to search for better tokens (codec/refinement.py). Further options, which `analyzed` takes as well:
+    `model` a Model (default: the installed one); `coder` a CoderId (default: the best that the model has); `fixed`
+    keeps all q tokens even where fewer pay; `metadata` a dict of bytes to keep, with any of the keys "exif", "icc" (of
+    which then the colours are) and "xmp"; `overlap` 0..128, for One-D-Piece models, cuts the picture into tiles that
+    overlap by so many pixels, instead of resizing it to one tile. Raises OptionError.
 
     >>> import numpy as np
     >>> data = encode(np.full((40, 50, 3), 128, np.uint8), q=4)
@@ -39,25 +42,40 @@ def encode(pixels, q=64, *, effort=EFFORT, model=None, coder=CoderId.LEARNED, fi
     (40, 50, 3)
     """
     q = check_count(q, "q")
-    picture = Analyzed(pixels, model=model, coder=coder, fixed=fixed, metadata=metadata)
-    return picture.encode(q, effort=effort, last=True)
+    return analyzed(pixels, **options).encode(q, effort=effort, last=True)
+
+
+def analyzed(pixels, *, model=None, overlap=None, **options):
+    """The picture as Analyzed, or as TiledPicture (codec/one_d_piece) by a One-D-Piece model; arguments of `encode`."""
+    model = model or load_model()
+    if model.family == ONE_D_PIECE:
+        from odpiece.codec.one_d_piece.picture import TiledPicture
+
+        return TiledPicture(pixels, model=model, overlap=overlap, **options)
+    if overlap is not None:
+        raise OptionError(f"model {model.name} has no tiles that could overlap: that is for One-D-Piece models")
+    return Analyzed(pixels, model=model, **options)
 
 
 class Analyzed:
     """A picture whose latents are known, to be encoded at any number of qualities; arguments as of `encode`.
 
-    `pixels` are its colours, uint8 (H, W, 3) or grey (H, W), without alpha, filled in where that is 0.
+    `pixels` are its colours, uint8 (H, W, 3) or grey (H, W), without alpha, filled in where that is 0;
+    `highest` is the largest q.
     """
 
-    def __init__(self, pixels, *, model=None, coder=CoderId.LEARNED, fixed=False, metadata=None):
-        colours, alpha = _split(_checked_pixels(pixels))
+    highest = TOKENS
+
+    def __init__(self, pixels, *, model=None, coder=None, fixed=False, metadata=None):
+        colours, alpha = split_channels(pixels)
+        coder = CoderId.LEARNED if coder is None else coder
         if coder not in list(CoderId):
             raise OptionError(f"coder is {coder}, give one of {', '.join(map(str, CoderId))}")
         self.model, self._id, self._fixed = model or load_model(), CoderId(coder), fixed
         self._coder = coder_of(self._id, self.model)
         self.grey = colours.shape[2] == 1
         self.pixels = colours[..., 0] if self.grey else colours
-        self._chunks = _alpha_chunks(alpha) + metadata_chunks(metadata or {})
+        self._chunks = alpha_chunks(alpha) + metadata_chunks(metadata or {})
         self._alpha, self._latents, self._most = alpha, (), 0
 
     def _latents_at(self, q):
@@ -122,10 +140,7 @@ def truncate(data, tokens, *, model=None, max_pixels=MAX_PIXELS):
     The picture is not needed and no pixel is computed; chunks are kept. Raises as `decode` does.
     """
     contents = read(data, model=model, max_pixels=max_pixels)
-    limit = min(check_count(tokens, "tokens"), contents.header.limit)
-    kept, header = contents.tokens.first(limit), replace(contents.header, limit=limit)
-    coder = coder_of(header.coder, contents.model)
-    return _pack(*encode_segments(lambda segment: segment.crop_tokens(kept), coder, header), header, contents.chunks)
+    return contents.truncated(min(check_count(tokens, "tokens"), contents.header.limit))
 
 
 @dataclass(frozen=True)
@@ -163,6 +178,12 @@ class Contents:
         """The tokens known after each of `groups`, coarse to fine: an iterator of Tokens."""
         for count in range(len(self.groups)):
             yield first_groups(self.tokens, count)
+
+    def truncated(self, limit):
+        """The bytes of a file of the first `limit` tokens, from 1 to the header's limit, of every piece."""
+        kept, header = self.tokens.first(limit), replace(self.header, limit=limit)
+        coder = coder_of(header.coder, self.model)
+        return _pack(*encode_segments(lambda segment: segment.crop_tokens(kept), coder, header), header, self.chunks)
 
     def picture(self, tokens, look=LOOKS[0]):
         """uint8 of the shape that was encoded: the picture of `tokens`, these or fewer. Raises DamagedError."""
@@ -204,8 +225,14 @@ def read_partial(data, *, model=None, max_pixels=MAX_PIXELS):
 def _read(data, model, max_pixels, partial=False):
     """Contents, of which `read` checks the checksum."""
     header, chunks, stored = container.unpack(data, max_pixels=max_pixels, partial=partial)
-    if model is None or model.fingerprint != header.model:
+    if model is None or not model.owns(header.model):
         model = find_model(header.model, *((model.backend, model.device) if model else ()))
+    if header.layout:
+        from odpiece.codec.one_d_piece.picture import read_tiles
+
+        return read_tiles(header, chunks, stored, model, partial)
+    if model.family == ONE_D_PIECE:
+        raise DamagedError(f"the header is damaged: model {model.name} makes tiles, and it announces none")
     parts = decode_segments(stored, coder_of(header.coder, model), header, partial)
     tokens = join_tokens([part.tokens for part in parts], header)
     groups = join_groups([part.groups for part in parts])
@@ -218,33 +245,6 @@ def _pack(segments, tokens, header, chunks):
     """The bytes of a file from its StoredSegments and Tokens; sets the checksum of `header`."""
     header = replace(header, checksum=container.checksum(header, *tokens.buffers()))
     return container.pack(header, segments, chunks)
-
-
-def _alpha_chunks(alpha):
-    if alpha is None or alpha.min() == 255:
-        return ()
-    return (Chunk(ChunkType.ALPHA, pack_alpha(alpha), critical=True),)
-
-
-def _split(pixels):
-    """(colours (H, W, 1 or 3), filled in where alpha is 0, alpha (H, W) or None) of checked pixels."""
-    if pixels.ndim == 2:
-        return pixels[..., None], None
-    if pixels.shape[2] == 3:
-        return pixels, None
-    return fill_transparent(pixels[..., :-1], pixels[..., -1]), pixels[..., -1]
-
-
-def _checked_pixels(pixels):
-    if hasattr(pixels, "getbands"):  # of Pillow, which whoever made it has imported
-        from odpiece.formats.images import image_pixels
-
-        pixels = image_pixels(pixels)
-    pixels = np.asarray(pixels)
-    fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4))
-    if pixels.dtype != np.uint8 or not fits or 0 in pixels.shape:
-        raise OptionError(f"pixels are {pixels.dtype} {pixels.shape}, give uint8 (height, width, 3), (.., 4) or 2-D")
-    return pixels
 
 
 def check_count(count, name):

@@ -12,7 +12,7 @@ from math import ceil, exp, log
 
 import numpy as np
 
-from odpiece.codec.picture import EFFORT, Analyzed
+from odpiece.codec.picture import EFFORT, analyzed
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import LOOKS, TOKENS
 
@@ -56,7 +56,7 @@ def encode_to_size(pixels, size, *, effort=EFFORT, **options):
 
     Raises OptionError where no quality makes a file so small.
     """
-    picture = Analyzed(pixels, **options)
+    picture = analyzed(pixels, **options)
 
     def attempt(position):
         data = _encode(picture, position, effort)
@@ -87,7 +87,7 @@ def encode_to_score(pixels, target, scorer, scale, *, look=LOOKS[0], effort=EFFO
     `scorer(original)` gives a function from decoded pixels to a float that grows with quality, `scale` is its Scale;
     other arguments as of `encode`. Raises OptionError where no quality reaches it.
     """
-    picture = Analyzed(pixels, **options)
+    picture = analyzed(pixels, **options)
     score = scorer(picture.pixels)
 
     def attempt(position):
@@ -110,7 +110,7 @@ def psnr(a, b):
 
 
 def _encode(picture, position, effort):
-    q = max(1, ceil(exp(position) - 1e-9))
+    q = min(picture.highest, max(1, ceil(exp(position) - 1e-9)))
     return picture.encode(q, effort=effort, slope=(q / exp(position)) ** STEEPNESS)
 
 

@@ -10,17 +10,21 @@ low bits first, the high bit set on all bytes but the last, no more bytes than t
            bit  12     1 where the flags follow
            bits 11-10  coder: 0 raw, 1 static, 2 learned; 3 is reserved
            bits 9-0    q - 1, for the quality q = 1..1024
-    4      model: the first bytes of the SHA-256 of the weights file
+    4      model: the first bytes of the SHA-256 of the weights file; of the tables file for static tiles
     1-3    width - 1 in pixels, varint, below 2^20
     1-3    height - 1 in pixels, varint, below 2^20
     0-1    flags, where bit 12 is set, and then not all zero
-           bits 7-3    reserved: 0
+           bits 7-4    reserved: 0
+           bit  3      1 for tiles: their layout follows
            bit  2      1 where chunks follow the header
            bit  1      1 for a grey picture
            bit  0      1 where the limit follows
     0-2    limit - 1, varint, where flag bit 0 is set: the most tokens a piece keeps, 1..q - 1; else it is q
+    0-1    layout, where flag bit 3 is set: 0 the whole picture resized to one tile of 256x256 pixels; 1..129
+           tiles of 256x256 that overlap by at least layout - 1 pixels. Such a file has q up to 256, which is
+           the tokens of each tile, no limit, the coder raw or static, and one segment
     2 or 4 checksum: CRC-32 (zlib) of the header's bytes before it followed by the token bytes; its low
-           two bytes for pictures of at most 64 pieces (64x64 pixels each), else all four
+           two bytes for pictures of at most 64 pieces (64x64 pixels each) or 4 tiles, else all four
 
     chunks, where flag bit 2 is set: one or more, no type twice
     1      bit  7      1 where another chunk follows this one
@@ -43,7 +47,8 @@ Segments are rectangles of pieces, at most S pieces along a side: S = 64 up to q
 The rows of pieces are parted into n = ceil(rows / S), at floor(i * rows / n), i = 0..n; columns alike.
 Token bytes are the pieces' lengths (tokens kept) as little-endian uint16 in raster order, then the quantized
 latents of each band, coarse to fine, as little-endian int16 (latents, rows, columns): of the whole picture for
-the header's checksum, of the segment alone for the table's.
+the header's checksum, of the segment alone for the table's. Those of tiles are the tokens as little-endian
+uint16, first token of all tiles, second of all tiles, and so on; tiles in raster order.
 """
 
 import struct
@@ -54,6 +59,7 @@ from typing import NamedTuple
 
 from odpiece.formats.chunks import Chunk, pack_chunks, read_chunks
 from odpiece.formats.errors import DamagedError, ImageError, NotOdpError, OptionError, VersionError
+from odpiece.formats.tiles import MOST_TOKENS, Layout
 from odpiece.formats.varints import pack_varint, read_varint
 
 MAGIC = b"\x9dP"
@@ -61,14 +67,15 @@ VERSION = 1
 MAX_SIDE = 1 << 20  # pixels
 MAX_PIXELS = 178_956_970  # the default limit of readers, as Pillow's
 FLAGS_FOLLOW = 1 << 12
-LIMIT_FLAG, GREY_FLAG, CHUNKS_FLAG = 1, 2, 4
-SMALL_PIECES = 64  # pictures of at most this many pieces have a checksum of two bytes
+LIMIT_FLAG, GREY_FLAG, CHUNKS_FLAG, TILES_FLAG = 1, 2, 4, 8
+SMALL_PIECES, SMALL_TILES = 64, 4  # pictures of at most so many have a checksum of two bytes
 MODEL_BYTES = 4
 PIECE = 64  # pixels along the side of a piece
 SEGMENTS = {16: 64, 64: 32, 1024: 16}  # up to each q the most pieces along the side of a segment
 SEGMENT_CHECKSUM = 2  # bytes
 ROUNDS = 16  # parts in which the payloads of several segments take turns
 MOST_BYTES = 20_000  # that the payload of a piece can take: all latents escaped, at 46 bits each, and more
+MOST_TILE_BYTES = 1_000  # that the payload of a tile can take: 24 bits a token, and more
 
 
 class CoderId(IntEnum):
@@ -84,7 +91,7 @@ class Header:
     """The checked fields of a header; sizes in pixels, `model` is 4 bytes, `checksum` as stored.
 
     `limit` is the most tokens a piece keeps: q (also for 0), or less in a file that was truncated.
-    `has_chunks` says whether chunks follow.
+    `has_chunks` says whether chunks follow. `layout` is a Layout for the tokens of tiles, else None.
     """
 
     width: int
@@ -96,6 +103,7 @@ class Header:
     checksum: int = 0
     grey: bool = False
     has_chunks: bool = False
+    layout: Layout | None = None
 
     def __post_init__(self):
         if not 1 <= self.q <= 1024:
@@ -108,6 +116,8 @@ class Header:
             raise OptionError(f"{self.width}x{self.height} pixels: sides of 1 to {MAX_SIDE} are supported")
         if len(self.model) != MODEL_BYTES:
             raise OptionError(f"the model's fingerprint has {len(self.model)} bytes, give {MODEL_BYTES}")
+        if self.layout and (self.q > MOST_TOKENS or self.limit < self.q or self.coder == CoderId.LEARNED):
+            raise OptionError(f"tiles have at most {MOST_TOKENS} tokens, no limit, and no learned coder")
 
     @property
     def rows(self):
@@ -125,18 +135,31 @@ class Header:
         return next(side for q, side in SEGMENTS.items() if self.q <= q)
 
     @property
+    def tiles(self):
+        """The number of tiles; 0 for a picture of pieces."""
+        return self.layout.count(self.height) * self.layout.count(self.width) if self.layout else 0
+
+    @property
     def segments(self):
         """The number of segments."""
+        if self.layout:
+            return 1
         return -(-self.rows // self.segment_side) * -(-self.columns // self.segment_side)
 
     @property
     def checksum_bytes(self):
-        return 2 if self.rows * self.columns <= SMALL_PIECES else 4
+        small = self.tiles <= SMALL_TILES if self.layout else self.rows * self.columns <= SMALL_PIECES
+        return 2 if small else 4
+
+    @property
+    def most_bytes(self):
+        """More than the payload of a file of one segment can take."""
+        return MOST_TILE_BYTES * self.tiles if self.layout else MOST_BYTES * self.rows * self.columns
 
     @property
     def flags(self):
-        limited = self.limit < self.q
-        return limited * LIMIT_FLAG | self.grey * GREY_FLAG | self.has_chunks * CHUNKS_FLAG
+        kinds = self.grey * GREY_FLAG | self.has_chunks * CHUNKS_FLAG | bool(self.layout) * TILES_FLAG
+        return (self.limit < self.q) * LIMIT_FLAG | kinds
 
 
 class StoredSegment(NamedTuple):
@@ -200,9 +223,10 @@ def unpack_header(data, *, max_pixels=MAX_PIXELS):
     q = (fields & 1023) + 1
     limit, at = read_varint(data, at) if flags & LIMIT_FLAG else (q - 1, at)
     kinds = {"grey": bool(flags & GREY_FLAG), "has_chunks": bool(flags & CHUNKS_FLAG)}
+    layout, at = _read_byte(data, at) if flags & TILES_FLAG else (None, at)
     try:
-        coder = CoderId(fields >> 10 & 3)
-        header = Header(width + 1, height + 1, q, coder, bytes(data[4:8]), limit + 1, **kinds)
+        coder, layout = CoderId(fields >> 10 & 3), None if layout is None else Layout.of_code(layout)
+        header = Header(width + 1, height + 1, q, coder, bytes(data[4:8]), limit + 1, layout=layout, **kinds)
     except ValueError as error:  # OptionError is one, too
         raise DamagedError(f"the header is damaged: {error}") from None
     if header.flags != flags:
@@ -224,15 +248,19 @@ def _check_version(version):
         raise VersionError(f"the file has version {version}, this odpiece reads version {VERSION}: update odpiece")
 
 
-def _read_flags(data, at):
+def _read_byte(data, at):
     if at == len(data):
         raise DamagedError("the file ends inside its header")
-    flags = data[at]
-    if flags > (LIMIT_FLAG | GREY_FLAG | CHUNKS_FLAG):
+    return data[at], at + 1
+
+
+def _read_flags(data, at):
+    flags, at = _read_byte(data, at)
+    if flags > (LIMIT_FLAG | GREY_FLAG | CHUNKS_FLAG | TILES_FLAG):
         raise VersionError("the file has flags that this odpiece does not know: update odpiece")
     if flags == 0:
         raise DamagedError("the header is damaged: it announces flags and has none")
-    return flags, at + 1
+    return flags, at
 
 
 def _pack_fields(header):
@@ -240,7 +268,8 @@ def _pack_fields(header):
     sizes = pack_varint(header.width - 1) + pack_varint(header.height - 1)
     flags = bytes([header.flags]) if header.flags else b""
     limit = pack_varint(header.limit - 1) if header.flags & LIMIT_FLAG else b""
-    return MAGIC + struct.pack(">H", fields) + header.model + sizes + flags + limit
+    layout = bytes([header.layout.code]) if header.layout else b""
+    return MAGIC + struct.pack(">H", fields) + header.model + sizes + flags + limit + layout
 
 
 def _crc(header, token_bytes):
@@ -251,7 +280,7 @@ def _crc(header, token_bytes):
 
 
 def _checked_payload(data, at, header, length):
-    if length > MOST_BYTES * header.rows * header.columns:
+    if length > header.most_bytes:
         raise DamagedError(f"the file is damaged: {length} bytes are more than so many pixels can take")
     return bytes(data[at : at + length])
 

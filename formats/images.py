@@ -221,6 +221,13 @@ def write_image(pixels, suffix=".png", metadata=None):
     return out.getvalue()
 
 
+def resized(pixels, height, width):
+    """uint8 (height, width, 3) of uint8 pixels (H, W, 3), by Lanczos' filter: a smaller one has means, not samples."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+
+
 def _metadata_chunks(metadata):
     """The bytes of the PNG chunks that hold metadata: those of a picture of one pixel that Pillow writes."""
     if not metadata:

@@ -75,6 +75,9 @@ class Band:
         return np.where(odd_row == odd_column, odd_row, 2)
 
 
+BANDS_FAMILY, ONE_D_PIECE = "bands", "one-d-piece"  # families of models: which tokens they make
+FACTS = "model"  # key of the JSON object in a weights file's metadata, where it is not of the bands
+
 LAMBDA = 0.15  # the classical slope -dD/dR of a uniform quantizer, in squared steps a bit: training and encoder use it
 
 BANDS = (
@@ -133,3 +136,15 @@ class Transform(Protocol):
     def error(
         self, latents: tuple[np.ndarray, ...], q: int, pixels: np.ndarray, importance: np.ndarray, gradients: bool
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]: ...
+
+
+class TileTokenizer(Protocol):
+    """The One-D-Piece networks: tiles to tokens and back, on any backend.
+
+    Tiles are uint8 (n, 256, 256, 3) sRGB; tokens are int32 (n, 256), each 0..4095, of which `decode` takes any
+    number of the first, (n, k) with k from 1.
+    """
+
+    def encode(self, tiles: np.ndarray) -> np.ndarray: ...
+
+    def decode(self, tokens: np.ndarray) -> np.ndarray: ...

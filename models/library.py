@@ -1,14 +1,21 @@
-"""The installed models: an index of weights files, each known by its name and its SHA-256."""
+"""The models: those inside the package, those in the user's folder, and weights files anywhere.
+
+Inside the package an index tells each model's weights file and SHA-256. The user's folder is as user_models.py says.
+"""
 
 import hashlib
 import json
+from contextlib import suppress
 from functools import cache, cached_property
 from importlib import resources
+from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from odpiece.formats.errors import DamagedError, OptionError, UnknownModelError
 from odpiece.models.backends import choose_device, load_backend
+from odpiece.models.interface import BANDS_FAMILY, FACTS, ONE_D_PIECE
+from odpiece.models.user_models import RECORD, file_hash, record_of, user_folders
 
 FINGERPRINT_BYTES = 4
 
@@ -23,9 +30,9 @@ def _file(name):
 
 
 class Model:
-    """One weights file, NAME.safetensors, with its graphs NAME.analysis.onnx and NAME.LOOK.onnx beside it.
+    """One weights file, NAME.safetensors, with its graphs NAME.PART.onnx beside it.
 
-    `name`, `sha256` (hex) and `fingerprint` (the first 4 bytes of the SHA-256) identify it; its transform runs on
+    `name`, `sha256` (hex) and `fingerprint` (the first 4 bytes of the SHA-256) identify it; its networks run on
     `backend` and `device`, see backends.py. Tensors are read when they are first needed.
     """
 
@@ -39,6 +46,23 @@ class Model:
         with safe_open(self.path, framework="numpy") as f:
             return {name: f.get_tensor(name) for name in f.keys() if name.startswith(prefixes)}
 
+    @cached_property
+    def facts(self):
+        """What a model of another family than the bands' says of itself: "family", "architecture", "trained_tokens".
+
+        Raises DamagedError where the file is no weights file.
+        """
+        try:
+            with safe_open(self.path, framework="numpy") as f:
+                return json.loads((f.metadata() or {}).get(FACTS, "{}"))
+        except (SafetensorError, ValueError, OSError) as error:
+            raise DamagedError(f"{self.path} is not a weights file: {error}".splitlines()[0]) from None
+
+    @property
+    def family(self):
+        """BANDS_FAMILY or ONE_D_PIECE: which codec its tokens need."""
+        return self.facts.get("family", BANDS_FAMILY)
+
     def _architecture(self):
         """The dict of the networks' sizes, see nets/transform.py."""
         with safe_open(self.path, framework="numpy") as f:
@@ -46,10 +70,17 @@ class Model:
 
     @cached_property
     def transform(self):
-        """The Transform (see interface.py) on `backend` and `device`."""
+        """The Transform (see interface.py) on `backend` and `device`, of the bands."""
         if self.backend == "torch":
             return load_backend("torch").TorchTransform(self._architecture(), self.tensors, self.device)
         return load_backend("onnx").OnnxTransform(self.tensors, self._graph, self.device)
+
+    @cached_property
+    def tile_tokenizer(self):
+        """The TileTokenizer (see interface.py) on `backend` and `device`, of a One-D-Piece network."""
+        if self.backend == "torch":
+            return load_backend("torch").TorchTileTokenizer(self.facts["architecture"], self.tensors, self.device)
+        return load_backend("onnx").OnnxTileTokenizer(self.tensors, self._graph, self.device)
 
     def _graph(self, part):
         graph = self.path.with_name(f"{self.path.stem}.{part}.onnx")
@@ -69,6 +100,19 @@ class Model:
         """{"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}, see codec/coders.py."""
         return {name.removeprefix("static."): t for name, t in self.tensors("static.").items()}
 
+    @property
+    def tile_tables(self):
+        """The TileTables of a One-D-Piece model, those to code with first; none where it has none."""
+        from odpiece.models.tile_tables import find_tables
+
+        return find_tables(self.path)
+
+    def owns(self, fingerprint):
+        """Whether files with this fingerprint (4 bytes) are this model's: by its weights, or by tables of it."""
+        if self.fingerprint == fingerprint:
+            return True
+        return self.family == ONE_D_PIECE and any(tables.fingerprint == fingerprint for tables in self.tile_tables)
+
 
 @cache
 def _model(*facts):
@@ -82,36 +126,78 @@ def open_model(path, backend="onnx", device="cpu"):
     return _model(path.stem, path, sha256, backend, choose_device(backend, device))
 
 
+def _packaged(name, *where):
+    entry = _index()["models"][name]
+    return _model(name, _file(entry["file"]), entry["sha256"], *where)
+
+
+def _in_folder(folder, *where):
+    """The Model in a folder as user_models.py makes them."""
+    record = record_of(folder)
+    return _model(record.name, record.weights, record.sha256, *where)
+
+
 def packaged_models():
     """The Models inside the package, the default one first."""
     default = _index()["default"]
     return [load_model(name) for name in sorted(_index()["models"], key=lambda name: (name != default, name))]
 
 
-def verify_model(model):
-    """Raise DamagedError where the model's file is not what it was when it was made."""
-    if not model.path.is_file() or hashlib.sha256(model.path.read_bytes()).hexdigest() != model.sha256:
-        raise DamagedError(f"{model.path} is missing or damaged: install odpiece again")
+def user_models(backend="onnx", device="cpu"):
+    """The Models in the user's folder, by name; those too damaged to be one are left out."""
+    found = []
+    for folder in user_folders():
+        with suppress(DamagedError):
+            model = _in_folder(folder, backend, device)
+            model.facts  # noqa: B018
+            found.append(model)
+    return found
 
 
 def load_model(name=None, backend="onnx", device="cpu"):
-    """The installed model `name`, by default the index's default, on a backend and a device (see backends.py).
+    """The model `name` on a backend and a device (see backends.py).
 
-    Raises OptionError for an unknown name, MissingExtraError and DeviceError for a backend or a device that is not
-    there: nothing else is chosen instead.
+    It is one of the package (the default for None), one of the user, or named by the path of a weights file or of a
+    model's folder. Raises OptionError for an unknown name, DamagedError for a damaged model, MissingExtraError and
+    DeviceError for a backend or a device that is not there: nothing else is chosen instead.
     """
     device = choose_device(backend, device)
-    index = _index()
-    name = name or index["default"]
-    if name not in index["models"]:
-        raise OptionError(f"no model {name}, installed: {', '.join(index['models'])}")
-    entry = index["models"][name]
-    return _model(name, _file(entry["file"]), entry["sha256"], backend, device)
+    name = name or _index()["default"]
+    if name in _index()["models"]:
+        return _packaged(name, backend, device)
+    folders = {folder.name: folder for folder in user_folders()}
+    folder = folders.get(name, Path(name))
+    if folder.is_dir():
+        return _in_folder(folder, backend, device)
+    if folder.is_file():
+        return open_model(folder, backend, device)
+    names = ", ".join([*_index()["models"], *folders])
+    raise OptionError(f"no model {name}, installed: {names}")
 
 
 def find_model(fingerprint, backend="onnx", device="cpu"):
-    """The installed model with this fingerprint (4 bytes). Raises UnknownModelError, else as `load_model` does."""
+    """The installed model whose files have this fingerprint (4 bytes).
+
+    Raises UnknownModelError, else as `load_model` does.
+    """
+    device = choose_device(backend, device)
     for name, entry in _index()["models"].items():
         if entry["sha256"].startswith(fingerprint.hex()):
-            return load_model(name, backend, device)
-    raise UnknownModelError(f"made with model {fingerprint.hex()}, which is not installed: update odpiece")
+            return _packaged(name, backend, device)
+    for model in user_models(backend, device):
+        if model.owns(fingerprint):
+            return model
+    raise UnknownModelError(
+        f"made with model {fingerprint.hex()}, which is not installed: update odpiece, or give --model PATH"
+    )
+
+
+def verify_model(model):
+    """Raise DamagedError where the model's files are not what they were when it was made."""
+    if (model.path.parent / RECORD).is_file():
+        record_of(model.path.parent).check()
+    elif file_hash(model.path) != model.sha256:
+        raise DamagedError(f"{model.path} is missing or damaged: install odpiece again")
+    if model.family == ONE_D_PIECE:
+        for tables in model.tile_tables:
+            tables.rows  # noqa: B018

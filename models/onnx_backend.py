@@ -31,6 +31,8 @@ PREFIXES = {  # of the tensors that each graph needs
     "analysis": ("analysis.",),
     "gradient": ("synthesis.", f"looks.{LOOKS[0]}."),
     **{look: ("synthesis.", f"looks.{look}.") for look in LOOKS},
+    "encoder": ("encoder.", "latent_tokens", "quantize."),
+    "decoder": ("decoder.", "pixel_", "quantize."),
 }
 
 
@@ -74,12 +76,11 @@ def _session(graph, tensors, device):
     return session, values
 
 
-class OnnxTransform:
-    """A Transform (see interface.py) on `device`, "cpu" (all cores, or as models/threads.py says) or "cuda".
+class _Sessions:
+    """Sessions on `device`, "cpu" (all cores, or as models/threads.py says) or "cuda", made at first use.
 
     `load(*prefixes)` must give {name: float array} of the weights file's tensors whose names start so, and
-    `graph(name)` the path of the graph "analysis", "gradient" or of a look. Sessions are made at first use: an
-    encoder never loads the synthesis.
+    `graph(name)` the path of the graph of this name.
     """
 
     def __init__(self, load, graph, device="cpu"):
@@ -101,6 +102,13 @@ class OnnxTransform:
             if name not in self._sessions:
                 self._sessions[name] = _session(self._graph(name), self._load(*PREFIXES[name]), self.device)
             return self._sessions[name][0]
+
+
+class OnnxTransform(_Sessions):
+    """A Transform (see interface.py), of the graphs "analysis", "gradient" and one for each look.
+
+    An encoder never loads the synthesis.
+    """
 
     @library_errors
     def analyze(self, pixels):
@@ -128,3 +136,20 @@ class OnnxTransform:
 def _grain(shape, place, side):
     """The noise of `shape` pieces from the piece at `place`, `side` x `side` values a piece."""
     return grain(*(side * n for n in (*shape, *place)))
+
+
+class OnnxTileTokenizer(_Sessions):
+    """A TileTokenizer (see interface.py); arguments as of OnnxTransform, graphs "encoder" and "decoder".
+
+    An encoder never loads the decoder's weights, nor a decoder the encoder's.
+    """
+
+    @library_errors
+    def encode(self, tiles):
+        session = self._get("encoder")
+        return session.run(["tokens"], {"tiles": np.ascontiguousarray(tiles)})[0]
+
+    @library_errors
+    def decode(self, tokens):
+        session = self._get("decoder")
+        return session.run(["tiles"], {"tokens": np.ascontiguousarray(tokens, dtype=np.int32)})[0]

@@ -12,6 +12,8 @@ import torch
 
 from odpiece.models.backends import library_errors
 from odpiece.models.interface import PIECE, grain, octave_weights
+from odpiece.models.nets.one_d_piece.architecture import Architecture as OneDPieceArchitecture
+from odpiece.models.nets.one_d_piece.network import OneDPiece
 from odpiece.models.nets.transform import NATURAL, Architecture, Tokenizer
 
 
@@ -101,3 +103,36 @@ class TorchTransform:
             error = squares.reshape(rows, PIECE, columns, PIECE).sum((1, 3))
             found = torch.autograd.grad(error.sum(), bands) if gradients else ()
         return error.detach().cpu().numpy(), tuple(g[0].cpu().numpy() for g in found)
+
+
+class TorchTileTokenizer:
+    """A TileTokenizer (see interface.py) on `device`; arguments as of TorchTransform."""
+
+    def __init__(self, architecture, load, device="cpu"):
+        self._architecture, self._load, self.device = architecture, load, device
+        self._network, self._lock = None, Lock()
+
+    def _get(self):
+        with self._lock:
+            if self._network is None:
+                with torch.device("meta"):
+                    network = OneDPiece(OneDPieceArchitecture.from_dict(self._architecture))
+                state = {name: torch.from_numpy(t) for name, t in self._load("").items()}
+                network.load_state_dict(state, assign=True)
+                self._network = network.eval().requires_grad_(False).to(self.device)
+        return self._network
+
+    def _tensor(self, array):
+        return torch.from_numpy(np.require(array, requirements="CW")).to(self.device)
+
+    @library_errors
+    @torch.no_grad()
+    def encode(self, tiles):
+        ids = self._get().encode(self._tensor(tiles).permute(0, 3, 1, 2).float() / 255)
+        return ids.to(torch.int32).cpu().numpy()
+
+    @library_errors
+    @torch.no_grad()
+    def decode(self, tokens):
+        x = self._get().decode(self._tensor(tokens.astype(np.int64))).clamp(0, 1)
+        return (x * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()

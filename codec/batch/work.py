@@ -57,13 +57,15 @@ class Encoding:
 
     target: str
     value: float
-    coder: CoderId = CoderId.LEARNED
+    coder: CoderId | None = None
     fixed: bool = False
     keep: tuple[str, ...] = ()
     effort: int = 1
     max_pixels: int = MAX_PIXELS
     backend: str = "onnx"
     device: str = "cpu"
+    model_name: str | None = None
+    overlap: int | None = None
     suffix = ".odp"
     candidates = SUFFIXES
     candidates_are = "pictures"
@@ -71,7 +73,7 @@ class Encoding:
     @property
     def model(self):
         """The Model, which a process keeps. Raises MissingExtraError, DeviceError."""
-        return load_model(backend=self.backend, device=self.device)
+        return load_model(self.model_name, self.backend, self.device)
 
     def require(self):
         """Raise MissingExtraError or DeviceError for what all files need, before the first is read."""
@@ -88,15 +90,22 @@ class Encoding:
     def encode(self, picture):
         """(bytes of the .odp file of a Picture, its q). Raises OptionError, MissingExtraError."""
         options = {"coder": self.coder, "fixed": self.fixed, "effort": self.effort, "metadata": picture.metadata}
-        options["model"] = self.model
+        options |= {"model": self.model, "overlap": self.overlap}
         packed = _encode(picture.pixels, self.target, self.value, options)
         return packed, unpack_header(packed, max_pixels=self.max_pixels)[0].q
+
+    def notes(self, picture, q):
+        """What of a Picture is not kept, and what is unwise about its file of quality `q`, a line each."""
+        trained = self.model.facts.get("trained_tokens", q)
+        if q <= trained:
+            return picture.notes
+        return (*picture.notes, f"{self.model.name} was trained to use {trained} tokens: -q {trained} may look better")
 
     def __call__(self, data, job, record):
         picture = self.read(data, job.input)
         packed, record.q = self.encode(picture)
         record.height, record.width = picture.pixels.shape[:2]
-        record.warnings = picture.notes
+        record.warnings = self.notes(picture, record.q)
         return packed
 
 
@@ -111,13 +120,14 @@ class Decoding:
     max_pixels: int = MAX_PIXELS
     backend: str = "onnx"
     device: str = "cpu"
+    model_name: str | None = None
     candidates = frozenset({".odp", ".odpi"})
     candidates_are = ".odp files"
 
     @property
     def model(self):
         """The Model, which a process keeps. Raises MissingExtraError, DeviceError."""
-        return load_model(backend=self.backend, device=self.device)
+        return load_model(self.model_name, self.backend, self.device)
 
     def require(self):
         """Raise MissingExtraError or DeviceError for what all files need, before the first is read."""

@@ -142,6 +142,7 @@ def made_up(monkeypatch):
 
         class Picture:
             pixels = np.zeros((256, 256, 3), dtype=np.uint8)
+            highest = 1024
 
             def __init__(self, pixels):
                 pass
@@ -150,7 +151,7 @@ def made_up(monkeypatch):
                 sizes.append(law.size(q, slope))
                 return bytes(sizes[-1])
 
-        monkeypatch.setattr(targets, "Analyzed", Picture)
+        monkeypatch.setattr(targets, "analyzed", Picture)
         return sizes
 
     return obey

@@ -123,7 +123,7 @@ def test_files_of_torch_decode_everywhere(pixels, torch_transform):
 
 def test_a_file_of_another_model_stays_on_the_backend(pixels, torch_transform):
     """The file's own model is found, on the backend of the one that was given."""
-    other = Model("other", None, "00" * 32, "torch")
+    other = Model("other", load_model().path, "00" * 32, "torch")
     assert read(encode(pixels, 4), model=other).model is load_model(load_model().name, "torch", "cpu")
     assert find_model(load_model().fingerprint).backend == "onnx"
 

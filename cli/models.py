@@ -1,0 +1,147 @@
+"""odpiece models: which models there are, and One-D-Piece weights made into models."""
+
+import json
+import re
+from pathlib import Path
+
+import click
+
+from odpiece.formats.errors import DamagedError, MissingExtraError, OptionError
+from odpiece.formats.files import STANDARD, write_bytes
+
+SIZES = ("s", "b", "l", "tiny")
+
+
+@click.group()
+def models():
+    """List, check and remove models; import and fetch One-D-Piece weights."""
+
+
+@models.command("list")
+def list_models():
+    """List the models: name, family, size, and the fingerprint that .odp files know them by."""
+    from odpiece.models.library import packaged_models, user_models
+
+    rows = [(model, "in the package") for model in packaged_models()]
+    rows += [(model, "of the user") for model in user_models()]
+    width = max(len(model.name) for model, _ in rows)
+    for model, where in rows:
+        size = f"{model.path.stat().st_size / 1e6:.1f} MB"
+        _print(f"{model.name:<{width}}  {model.family:<11}  {size:>9}  {model.fingerprint.hex()}  {where}")
+
+
+@models.command()
+@click.argument("name", metavar="NAME|PATH")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def info(name, as_json):
+    """Describe the model NAME, or one by the path of its folder or weights file."""
+    from odpiece.models.interface import ONE_D_PIECE
+    from odpiece.models.library import load_model
+
+    model = load_model(name)
+    facts = {"name": model.name, "family": model.family, "path": str(model.path), "sha256": model.sha256}
+    if model.family == ONE_D_PIECE:
+        tables = [found.fingerprint.hex() for found in model.tile_tables]
+        facts |= {name: model.facts[name] for name in ("architecture", "trained_tokens")} | {"tables": tables}
+    text = json.dumps(facts) if as_json else "\n".join(f"{key:<15}{_shown(value)}" for key, value in facts.items())
+    _print(text)
+
+
+def _shown(value):
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {number}" for key, number in value.items())
+    return (", ".join(value) or "none") if isinstance(value, list) else value
+
+
+def _print(line):
+    write_bytes(STANDARD, f"{line}\n".encode())
+
+
+@models.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+def verify(names):
+    """Check that the files of the models NAME (default: all) are what they were when they were made."""
+    from odpiece.models.library import load_model, packaged_models, verify_model
+    from odpiece.models.user_models import user_folders
+
+    everything = [model.name for model in packaged_models()] + [folder.name for folder in user_folders()]
+    damaged = []
+    for name in names or everything:
+        try:
+            verify_model(load_model(name))
+            _print(f"{name}: intact")
+        except DamagedError as error:
+            _print(f"{name}: {error}")
+            damaged.append(name)
+    if damaged:
+        raise DamagedError(f"damaged: {', '.join(damaged)}")
+
+
+@models.command()
+@click.argument("name")
+def remove(name):
+    """Remove the user's model NAME with its tables. Files made with it can no longer be decoded."""
+    from odpiece.models.user_models import remove_model
+
+    remove_model(name)
+    click.echo(f"removed {name}", err=True)
+
+
+@models.command("import-one-d-piece")
+@click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--size", type=click.Choice(SIZES), required=True, help="Size of the network.")
+@click.option("-o", "--output", "name", required=True, metavar="NAME", help="Name of the model.")
+@click.option(
+    "--trained-tokens",
+    type=click.IntRange(1, 256),
+    default=255,
+    show_default=True,
+    help="Tokens of a tile that the decoder was trained to use: 255 for the published weights.",
+)
+@click.option("-f", "--force", is_flag=True, help="Replace an existing model of this name.")
+def import_one_d_piece(checkpoint, size, name, trained_tokens, force):
+    """Make CHECKPOINT, a One-D-Piece pytorch_model.bin, a model of the user (needs odpiece[torch])."""
+    from odpiece.models.user_models import check_name
+
+    check_name(name, force)
+    _import(checkpoint, size, name, trained_tokens, force)
+
+
+def _import(checkpoint, size, name, trained_tokens, force):
+    try:
+        from odpiece.models.nets.one_d_piece.architecture import PRESETS
+        from odpiece.models.training.one_d_piece_import import load_checkpoint, write_one_d_piece
+    except ImportError as error:
+        raise MissingExtraError(f"importing needs {error.name}: pip install 'odpiece[torch]'") from None
+    from odpiece.models.library import load_model, packaged_models
+    from odpiece.models.user_models import new_model
+
+    if name in [model.name for model in packaged_models()]:
+        raise OptionError(f"{name} is a model of the package: give another name")
+    tensors = load_checkpoint(checkpoint, PRESETS[size])
+    with new_model(name, force) as folder:
+        write_one_d_piece(folder, PRESETS[size], tensors, trained_tokens)
+    model = load_model(name)
+    click.echo(f"{name}: {model.path.stat().st_size / 1e6:.1f} MB, SHA-256 {model.sha256}", err=True)
+
+
+@models.command()
+@click.argument("name")
+@click.option("--sha256", metavar="HEX", help="SHA-256 of the published file, as its page on the hub shows it.")
+@click.option("--revision", metavar="REV", help="Commit, tag or branch of the repository.  [default: main]")
+@click.option("-f", "--force", is_flag=True, help="Replace an existing model of this name.")
+def fetch(name, sha256, revision, force):
+    """Download the published weights NAME, one-d-piece-s, -b or -l, and import them (needs odpiece[hub,torch])."""
+    from odpiece.models.hub import TRAINED_TOKENS, download, published
+    from odpiece.models.user_models import check_name, scratch_folder
+
+    entry, sha256 = published(name), sha256 or published(name).sha256
+    if sha256 is None:
+        page = f"{entry.repository}/blob/{revision or entry.revision}/{entry.file}"
+        raise OptionError(f"the SHA-256 of {name} is not known here: give --sha256, which {page} shows")
+    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise OptionError(f"{sha256} is no SHA-256, give 64 hexadecimal digits")
+    check_name(name, force)
+    with scratch_folder() as folder:
+        path = download(entry, sha256, revision or entry.revision, folder)
+        _import(path, entry.size, name, TRAINED_TOKENS, force)
