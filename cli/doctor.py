@@ -14,7 +14,7 @@ from odpiece.formats.errors import DeviceError, MissingExtraError, OdpieceError
 from odpiece.formats.files import STANDARD, write_bytes
 from odpiece.models.backends import BACKENDS
 
-EXTRAS = ("torch", "compare")  # those that users install
+EXTRAS = ("torch", "compare", "hub", "remote", "ray")  # those that users install
 MODULES = {"pillow": "PIL"}  # where it is not the distribution's name
 NVIDIA_SMI = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
 SECONDS = 20  # that nvidia-smi may take
@@ -82,7 +82,7 @@ def _requirements():
 
 
 def _version(name, extra):
-    """The version of a distribution that can be imported; of those that only comparing needs, that is there."""
+    """The version of a distribution that can be imported; of those that single features need, that is there."""
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -91,7 +91,7 @@ def _version(name, extra):
         if name == "onnxruntime":  # onnxruntime-gpu takes its place
             return import_module(name).__version__
         raise OdpieceError(f"not installed: pip install {name}") from None
-    if extra != "compare":
+    if extra in (None, "torch"):
         import_module(MODULES.get(name, name))
     return version
 
@@ -119,9 +119,9 @@ def _devices():
 
 
 def _models():
-    from odpiece.models.library import packaged_models
+    from odpiece.models.library import packaged_models, user_models
 
-    return packaged_models()
+    return packaged_models() + user_models()
 
 
 def _verified(model):
