@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
@@ -108,7 +109,8 @@ def test_ctrl_c_ends_at_once_and_leaves_only_whole_files(tmp_path, pictures, wai
     out = tmp_path / "out"
     command = [sys.executable, "-c", PROGRAM, "encode", *pictures, waiting, "-o", out, "-j", "2", "--json", "-q", "5"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as process:
+    not_ignored = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # as it is where tests run in the background
+    with subprocess.Popen(command, text=True, preexec_fn=not_ignored, **pipes) as process:
         for _ in pictures:
             process.stdout.readline()
         with open(waiting, "wb") as pipe:
