@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from importlib import resources
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from odpiece.formats.container import CoderId
 from odpiece.formats.errors import DamagedError
 from odpiece.models import prior as prior_module
 from odpiece.models.interface import BANDS
-from odpiece.models.library import load_model, open_model
+from odpiece.models.library import load_model
 
 DECODE = """
 import sys
@@ -57,20 +56,8 @@ def _payload(tokens, q, coder):
 
 def test_tokens_do_not_depend_on_the_tokenizer_s_backend(photo):
     """A file whose latents torch computed decodes to the same tokens beside torch and beside onnxruntime."""
-    torch = pytest.importorskip("torch")
-    from odpiece.models.training.export import load_shipped
-
-    path = resources.files("odpiece.models") / "weights" / f"{load_model().name}.safetensors"
-    tokenizer, _ = load_shipped(path)
-
-    class TorchTransform:
-        @torch.no_grad()
-        def analyze(self, pixels):
-            x = torch.tensor(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
-            return tuple(z[0].numpy() for z in tokenizer.analysis(x))
-
-    model = open_model(path)
-    model.transform = TorchTransform()
+    pytest.importorskip("torch")
+    model = load_model(backend="torch")
     data = encode(photo, 200, effort=0, model=model)
     assert read(data, model=model).tokens.sha256 == read(data).tokens.sha256
     by_onnx = read(encode(photo, 200, effort=0)).tokens

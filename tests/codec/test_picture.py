@@ -2,7 +2,6 @@
 
 import io
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from odpiece.codec.walk import walk
 from odpiece.formats.container import CoderId
 from odpiece.formats.errors import DamagedError, ImageError, NotOdpError, OdpieceError, OptionError, UnknownModelError
 from odpiece.formats.images import read_image
-from odpiece.models.library import load_model, open_model
+from odpiece.models.library import Model, load_model
 
 SPREAD = sorted({*range(1, 21), *(int(n) + d for n in LENGTHS[7:-1] for d in (-1, 0, 1)), 1023, 1024})
 
@@ -220,7 +219,8 @@ def test_an_image_of_pillow_is_turned_upright_and_a_broken_one_refused(piece):
 def test_several_threads_share_a_model(photo):
     """Sessions are made at first use: here by all threads at once."""
     alone = [encode(photo, q, effort=1) for q in (1, 8, 64, 300)]
-    model = open_model(resources.files("odpiece.models").joinpath("weights", "bands-1.safetensors"))
+    known = load_model()
+    model = Model("fresh", known.path, known.sha256)
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda q: encode(photo, q, effort=1, model=model), (1, 8, 64, 300)))
         assert together == alone

@@ -233,6 +233,7 @@ def test_no_effort_needs_no_gradients(photo):
         prior=model.prior,
         static_tables=model.static_tables,
         fingerprint=model.fingerprint,
+        family=model.family,
     )
     assert encode(photo, 30, effort=0, model=plain) == encode(photo, 30, effort=0)
 
@@ -277,7 +278,7 @@ def test_only_what_is_seen_counts(transparent, photo):
     model, files = load_model(), []
     for paint in (False, True):
         watched = Watched(model.transform, paint)
-        parts = {name: getattr(model, name) for name in ("prior", "static_tables", "fingerprint")}
+        parts = {name: getattr(model, name) for name in ("prior", "static_tables", "fingerprint", "family")}
         files.append(encode(given, 64, model=SimpleNamespace(transform=watched, **parts)))
         assert len(watched.asked) == ROUNDS[EFFORT] + 1
         for padded, importance in watched.asked:

@@ -370,11 +370,11 @@ def test_a_started_run_takes_over_the_weights(trained, exported, pictures, tmp_p
     monkeypatch.setattr(loop, "PCA_CROPS", 2)
     monkeypatch.setattr(loop, "Architecture", functools.partial(Architecture, **SMALL))
     options = loop.TrainOptions(
-        pictures, pictures, tmp_path / "out", 0, start=exported._path, cache=tmp_path, batch=1, threads=1
+        pictures, pictures, tmp_path / "out", 0, start=exported.path, cache=tmp_path, batch=1, threads=1
     )
     loop.train_tokenizer(options)
     state = torch.load(options.out / "checkpoint.pt", weights_only=True)
-    expected = load_shipped(exported._path)[0].state_dict()
+    expected = load_shipped(exported.path)[0].state_dict()
     for part in ("tokenizer", "averaged_tokenizer"):
         assert all(torch.equal(state[part][name], tensor) for name, tensor in expected.items())
 
