@@ -6,7 +6,7 @@ import platform
 import re
 import shutil
 import subprocess
-from importlib import import_module, metadata
+from importlib import import_module
 
 import click
 
@@ -39,6 +39,8 @@ def doctor(as_json):
 
 def _facts():
     """({heading: value or {name: text}}, the list of what is wrong)."""
+    from importlib import metadata  # here and below: half of the time that odpiece --help takes
+
     faults = []
 
     def attempt(name, function, *arguments):
@@ -73,6 +75,8 @@ def _told(error):
 
 def _requirements():
     """(distribution, the extra that asks for it, or None) of all packages that odpiece can use."""
+    from importlib import metadata
+
     found = {}
     for need in metadata.requires("odpiece"):
         extra = re.search(r"extra == ['\"](\w+)", need)
@@ -83,6 +87,8 @@ def _requirements():
 
 def _version(name, extra):
     """The version of a distribution that can be imported; of those that single features need, that is there."""
+    from importlib import metadata
+
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -1,7 +1,6 @@
 """The command `odpiece`: a group of thin commands, and errors as one line with an exit code."""
 
 import sys
-from importlib import metadata
 
 import click
 
@@ -19,7 +18,7 @@ INTERRUPTED = 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="odpiece", message=f"odpiece {metadata.version('odpiece')}")
+@click.version_option(package_name="odpiece", message="odpiece %(version)s")
 def cli():
     """Learned image compression for very small files.
 

@@ -9,8 +9,6 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from odpiece.formats import remote
 from odpiece.formats.errors import ImageError, OutputError, OutputExistsError
@@ -22,7 +20,12 @@ NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTSUP}  # file 
 
 def local_path(path):
     """`path`, or the local path that a URL file:///... means."""
-    return url2pathname(urlsplit(path).path) if str(path).startswith("file://") else path
+    if not str(path).startswith("file://"):
+        return path
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname  # loads all that networks need
+
+    return url2pathname(urlsplit(path).path)
 
 
 def is_remote(path):
