@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from odpiece.codec.bands.picture import Analyzed, decode
+from odpiece.codec.bands.refinement import ROUNDS
 from odpiece.codec.comparison.curves import bd_rate
-from odpiece.codec.picture import Analyzed, decode
-from odpiece.codec.refinement import ROUNDS
 from odpiece.codec.targets import psnr
 from odpiece.formats.files import read_bytes
 from odpiece.formats.images import read_image

@@ -28,12 +28,12 @@ import onnxruntime
 from mosaics import mosaic, read_folder
 from onnx import helper
 
-from odpiece.codec.coders import coder_of
-from odpiece.codec.picture import read
-from odpiece.codec.quantization import source
+from odpiece.codec.bands.coders import coder_of
+from odpiece.codec.bands.picture import read
+from odpiece.codec.bands.quantization import source
+from odpiece.codec.bands.segments import encode_segments
+from odpiece.codec.bands.windows import analyze, synthesize
 from odpiece.codec.range_coder import Reader, Writer
-from odpiece.codec.segments import encode_segments
-from odpiece.codec.windows import analyze, synthesize
 from odpiece.formats.container import CoderId, Header, pack
 from odpiece.formats.files import read_bytes, write_bytes
 from odpiece.formats.images import read_image, write_image

@@ -110,7 +110,7 @@ def import_one_d_piece(checkpoint, size, name, trained_tokens, force):
 def _import(checkpoint, size, name, trained_tokens, force):
     try:
         from odpiece.models.nets.one_d_piece.architecture import PRESETS
-        from odpiece.models.training.one_d_piece_import import load_checkpoint, write_one_d_piece
+        from odpiece.models.training.one_d_piece.published import load_checkpoint, write_one_d_piece
     except ImportError as error:
         raise MissingExtraError(f"importing needs {error.name}: pip install 'odpiece[torch]'") from None
     from odpiece.models.library import load_model, packaged_models

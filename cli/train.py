@@ -15,7 +15,7 @@ CHECKPOINT_OUT = click.Path(dir_okay=False, path_type=Path)
 
 
 def tuning_options(required=True):
-    """What a command that trains one part takes: the fields of TuningOptions (models/training/loop.py)."""
+    """What a command that trains one part takes: the fields of TuningOptions (models/training/bands/loop.py)."""
 
     def decorate(function):
         @click.option("--checkpoint", type=CHECKPOINT, required=required, help="Checkpoint of another `train` command.")
@@ -55,7 +55,7 @@ def tokenizer(data, val, out, minutes, resume, cache, threads, start):
     """Train the tokenizer and, jointly, a float prior."""
     _require_torch()
 
-    from odpiece.models.training.loop import TrainOptions, train_tokenizer
+    from odpiece.models.training.bands.loop import TrainOptions, train_tokenizer
 
     try:
         options = TrainOptions(data, val, out, minutes, resume, start, cache, threads=threads)
@@ -82,8 +82,8 @@ def prior(checkpoint, data, out, minutes, cache, model):
         raise click.UsageError("give --checkpoint, --out and --minutes, or --model")
     _require_torch()
 
-    from odpiece.models.training.loop import TuningOptions
-    from odpiece.models.training.prior_loop import train_prior
+    from odpiece.models.training.bands.loop import TuningOptions
+    from odpiece.models.training.bands.prior_loop import train_prior
 
     train_prior(TuningOptions(checkpoint, data, out, minutes, cache))
 
@@ -94,8 +94,8 @@ def look(checkpoint, data, out, minutes, cache):
     """Train the natural look alone, all else frozen (needs odpiece[compare], too)."""
     _require_torch()
 
-    from odpiece.models.training.look_loop import train_look
-    from odpiece.models.training.loop import TuningOptions
+    from odpiece.models.training.bands.look_loop import train_look
+    from odpiece.models.training.bands.loop import TuningOptions
 
     try:
         train_look(TuningOptions(checkpoint, data, out, minutes, cache))
@@ -120,7 +120,7 @@ def one_d_piece(preset, data, out, minutes, batch, drop, overfit, resume, cache)
     """
     _require_torch()
 
-    from odpiece.models.training.one_d_piece_loop import OneDPieceOptions, train_one_d_piece
+    from odpiece.models.training.one_d_piece.loop import OneDPieceOptions, train_one_d_piece
 
     options = OneDPieceOptions(data, out, minutes, preset, drop, overfit or 0, resume, cache, batch)
     for tokens, psnr in (train_one_d_piece(options) or {}).items():
@@ -134,7 +134,7 @@ def average(checkpoints, out):
     """Average the weights of CHECKPOINTS of one run: often better than each of them."""
     _require_torch()
 
-    from odpiece.models.training.loop import average_checkpoints
+    from odpiece.models.training.bands.loop import average_checkpoints
 
     average_checkpoints(checkpoints, out)
 
@@ -152,14 +152,14 @@ def export(checkpoint, data, name, out, cache, crops):
     """Write a checkpoint's weights, the integer prior and the coders' tables as an installable model."""
     _require_torch()
 
-    from odpiece.codec.coders import SYMBOLS
-    from odpiece.codec.histograms import analyze, fit_learned, fit_static
+    from odpiece.codec.bands.coders import SYMBOLS
+    from odpiece.codec.bands.histograms import analyze, fit_learned, fit_static
     from odpiece.models.library import open_model
     from odpiece.models.prior import IntegerPrior
+    from odpiece.models.training.bands.export import channel_scales, folded_tensors, write_model
+    from odpiece.models.training.bands.loop import load_averaged
+    from odpiece.models.training.bands.quantized_prior import logistic_table, quantize_prior
     from odpiece.models.training.data import PictureCache, random_crops
-    from odpiece.models.training.export import channel_scales, folded_tensors, write_model
-    from odpiece.models.training.loop import load_averaged
-    from odpiece.models.training.quantized_prior import logistic_table, quantize_prior
 
     network, float_prior = load_averaged(checkpoint)
     tensors = channel_scales(network) | folded_tensors(network)

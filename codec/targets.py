@@ -12,7 +12,7 @@ from math import ceil, exp, log
 
 import numpy as np
 
-from odpiece.codec.picture import EFFORT, analyzed
+from odpiece.codec.bands.picture import EFFORT, analyzed
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import LOOKS, TOKENS
 

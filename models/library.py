@@ -97,7 +97,7 @@ class Model:
 
     @cached_property
     def static_tables(self):
-        """{"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}, see codec/coders.py."""
+        """{"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}, see codec/bands/coders.py."""
         return {name.removeprefix("static."): t for name, t in self.tensors("static.").items()}
 
     @property

@@ -12,9 +12,9 @@ import torch
 
 from odpiece.models.backends import library_errors
 from odpiece.models.interface import PIECE, grain, octave_weights
+from odpiece.models.nets.bands.transform import NATURAL, Architecture, Tokenizer
 from odpiece.models.nets.one_d_piece.architecture import Architecture as OneDPieceArchitecture
 from odpiece.models.nets.one_d_piece.network import OneDPiece
-from odpiece.models.nets.transform import NATURAL, Architecture, Tokenizer
 
 
 def cuda_fault():

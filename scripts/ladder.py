@@ -24,12 +24,12 @@ from pictures import read_folder
 from tqdm import tqdm
 
 from odpiece.codec import encode
-from odpiece.codec.coders import FIRST_ROW, NO_CENTRE, SYMBOLS, coder_of, level_table
-from odpiece.codec.histograms import LEVEL_LENGTHS, count, smooth, to_table
-from odpiece.codec.picture import read
+from odpiece.codec.bands.coders import FIRST_ROW, NO_CENTRE, SYMBOLS, coder_of, level_table
+from odpiece.codec.bands.histograms import LEVEL_LENGTHS, count, smooth, to_table
+from odpiece.codec.bands.picture import read
+from odpiece.codec.bands.tokens import trim
+from odpiece.codec.bands.walk import walk
 from odpiece.codec.range_coder import Writer
-from odpiece.codec.tokens import trim
-from odpiece.codec.walk import walk
 from odpiece.formats.container import CoderId, pack
 from odpiece.models.interface import BANDS
 
@@ -74,7 +74,7 @@ def float_bits(tokens, q, prior):
     import torch
 
     from odpiece.models.interface import octave_weights
-    from odpiece.models.training.objective import kept_masks
+    from odpiece.models.training.bands.objective import kept_masks
 
     bands = tuple(torch.tensor(z)[None].float() for z in tokens.bands)
     with torch.no_grad():
@@ -108,7 +108,7 @@ def main():
     options = parser.parse_args()
     prior = None
     if options.checkpoint:
-        from odpiece.models.training.loop import load_averaged
+        from odpiece.models.training.bands.loop import load_averaged
 
         _, prior = load_averaged(options.checkpoint)
     pictures, crops = (

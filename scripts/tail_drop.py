@@ -15,7 +15,7 @@ from pictures import read_folder
 from odpiece.codec import decode, encode
 from odpiece.codec.targets import psnr
 from odpiece.models.training.data import middle_squares
-from odpiece.models.training.one_d_piece_loop import PREFIXES, SHOWN, load_averaged, psnr_by_prefix
+from odpiece.models.training.one_d_piece.loop import PREFIXES, SHOWN, load_averaged, psnr_by_prefix
 
 QUALITY = 1024
 

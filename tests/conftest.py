@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from odpiece.codec.coders import FIRST_ROW, LENGTH_CLASSES, SYMBOLS, LearnedCoder, RawCoder, StaticCoder
-from odpiece.codec.histograms import to_table
-from odpiece.codec.tokens import LENGTHS, full_length_index, shorten
+from odpiece.codec.bands.coders import FIRST_ROW, LENGTH_CLASSES, SYMBOLS, LearnedCoder, RawCoder, StaticCoder
+from odpiece.codec.bands.histograms import to_table
+from odpiece.codec.bands.tokens import LENGTHS, full_length_index, shorten
 from odpiece.formats import pillow_plugin
 from odpiece.models.interface import BANDS, Q_OCTAVES
 from odpiece.models.library import load_model
@@ -108,9 +108,9 @@ def toy_tables():
 def toy_priors(toy_tables):
     """(float Prior in double precision, IntegerPrior made of it) of random weights, with logistic tables."""
     torch = pytest.importorskip("torch")
-    from odpiece.models.nets.prior import Prior
+    from odpiece.models.nets.bands.prior import Prior
     from odpiece.models.prior import IntegerPrior
-    from odpiece.models.training.quantized_prior import logistic_table, quantize_prior
+    from odpiece.models.training.bands.quantized_prior import logistic_table, quantize_prior
 
     torch.manual_seed(0)
     net = Prior()
@@ -126,7 +126,7 @@ def tiny_folder(tmp_path_factory):
     """A folder of models with one, "tiny": the One-D-Piece network of tests/reference, and its arrays."""
     pytest.importorskip("torch")
     from odpiece.models.nets.one_d_piece.architecture import Architecture, expected_tensors
-    from odpiece.models.training.one_d_piece_import import write_one_d_piece
+    from odpiece.models.training.one_d_piece.published import write_one_d_piece
     from odpiece.models.user_models import new_model
 
     arch = Architecture(width=48, layers=2, heads=3, hidden=16, groups=4, proxy_width=32)

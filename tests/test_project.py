@@ -140,8 +140,8 @@ def test_libraries_are_imported_in_their_place(library):
 
 def test_the_rules_see_imports():
     """The oracle for `imports`: without it, the tests above could pass by seeing nothing."""
-    assert "odpiece.models.library" in imports(Path("codec/picture.py"))
-    assert "odpiece.formats.container" in imports(Path("codec/picture.py"))
+    assert "odpiece.models.library" in imports(Path("codec/bands/picture.py"))
+    assert "odpiece.formats.container" in imports(Path("codec/bands/picture.py"))
     assert "torch" in imports(Path("cli/train.py"))
     assert within("torch.nn", ["torch"]) and not within("torchvision", ["torch"])
 
@@ -196,5 +196,5 @@ def test_the_examples_of_the_library_document(monkeypatch, odp_in_pillow):
 
 def test_there_are_doctests_and_all_modules_are_walked():
     assert len(MODULES) == len(SOURCES)
-    examples = doctest.DocTestFinder().find(importlib.import_module("odpiece.codec.picture"))
+    examples = doctest.DocTestFinder().find(importlib.import_module("odpiece.codec.bands.picture"))
     assert any(test.examples for test in examples)

@@ -1,13 +1,13 @@
-"""Whole files of One-D-Piece tokens; codec/picture.py dispatches to here."""
+"""Whole files of One-D-Piece tokens; codec/bands/picture.py dispatches to here."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from odpiece.codec.bands.picture import Contents, read
 from odpiece.codec.channels import alpha_chunks, split_channels, to_colours
 from odpiece.codec.one_d_piece.tiles import NO_TOKENS, cut, join
 from odpiece.codec.one_d_piece.tokens import GROUP_ENDS, TileTokens, raw_table, walk
-from odpiece.codec.picture import Contents, read
 from odpiece.codec.range_coder import CutReader, Reader, Writer
 from odpiece.formats import container
 from odpiece.formats.chunks import metadata_chunks
@@ -22,7 +22,7 @@ RAW_BITS = (VOCABULARY - 1).bit_length()
 class TiledPicture:
     """A picture whose tokens are known, to be encoded at any number of qualities; arguments as of `encode`.
 
-    `pixels` as in Analyzed (codec/picture.py); `highest` is the most tokens that the model was trained to use.
+    `pixels` as in Analyzed (codec/bands/picture.py); `highest` is the most tokens that the model was trained to use.
     """
 
     def __init__(self, pixels, *, model, coder=None, fixed=True, metadata=None, overlap=None):

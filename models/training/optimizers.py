@@ -7,7 +7,7 @@ so each convolution is given to it as a two-dimensional view that shares the wei
 import torch
 from torch import nn
 
-from odpiece.models.nets.transform import Linear
+from odpiece.models.nets.bands.transform import Linear
 
 MUON_RATE = 6e-4
 MUON_ITERATIONS = 3  # of Newton-Schulz; five cost a third of a training step

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from odpiece.codec import decode, encode, truncate
-from odpiece.codec.picture import Analyzed, read, read_partial
+from odpiece.codec.bands.picture import Analyzed, read, read_partial
 from odpiece.codec.targets import encode_to_psnr, encode_to_size, psnr
 from odpiece.formats.chunks import Chunk
 from odpiece.formats.container import pack, unpack

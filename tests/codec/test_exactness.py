@@ -7,11 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from odpiece.codec.coders import LearnedCoder, coder_of
-from odpiece.codec.picture import encode, read
+from odpiece.codec.bands.coders import LearnedCoder, coder_of
+from odpiece.codec.bands.picture import encode, read
+from odpiece.codec.bands.tokens import Tokens
+from odpiece.codec.bands.walk import walk
 from odpiece.codec.range_coder import Reader, Writer
-from odpiece.codec.tokens import Tokens
-from odpiece.codec.walk import walk
 from odpiece.formats.container import CoderId
 from odpiece.formats.errors import DamagedError
 from odpiece.models import prior as prior_module
@@ -20,7 +20,7 @@ from odpiece.models.library import load_model
 
 DECODE = """
 import sys
-from odpiece.codec.picture import read
+from odpiece.codec.bands.picture import read
 print(read(open(sys.argv[1], "rb").read()).tokens.sha256)
 """
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")

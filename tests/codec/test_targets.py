@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from odpiece.codec import decode, encode, targets
-from odpiece.codec.picture import Analyzed, read
+from odpiece.codec.bands.picture import Analyzed, read
 from odpiece.codec.targets import encode_to_psnr, encode_to_size, psnr
 from odpiece.formats.container import CoderId
 from odpiece.formats.errors import OptionError

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from odpiece.codec.coders import RawCoder
-from odpiece.codec.picture import read
+from odpiece.codec.bands.coders import RawCoder
+from odpiece.codec.bands.picture import read
+from odpiece.codec.bands.walk import walk
 from odpiece.codec.range_coder import Writer
-from odpiece.codec.walk import walk
 from odpiece.formats.container import unpack
 
 ROOT = Path(__file__).parents[2]

@@ -5,15 +5,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from odpiece.codec.coders import SYMBOLS, LearnedCoder  # noqa: E402
+from odpiece.codec.bands.coders import SYMBOLS, LearnedCoder  # noqa: E402
+from odpiece.codec.bands.tokens import kept_mask, shorten  # noqa: E402
+from odpiece.codec.bands.walk import walk  # noqa: E402
 from odpiece.codec.range_coder import Writer  # noqa: E402
-from odpiece.codec.tokens import kept_mask, shorten  # noqa: E402
-from odpiece.codec.walk import walk  # noqa: E402
 from odpiece.models import prior  # noqa: E402
 from odpiece.models.interface import BANDS, octave_weights  # noqa: E402
-from odpiece.models.nets.prior import Prior, squash  # noqa: E402
+from odpiece.models.nets.bands.prior import Prior, squash  # noqa: E402
 from odpiece.models.prior import interpolate, octave_position, table_rows  # noqa: E402
-from odpiece.models.training.quantized_prior import check_bounds, largest_sum, logistic_table, quantize_prior  # noqa: E402
+from odpiece.models.training.bands.quantized_prior import check_bounds, largest_sum, logistic_table, quantize_prior  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from odpiece.codec.coders import SYMBOLS
+from odpiece.codec.bands.coders import SYMBOLS
 from odpiece.formats.errors import OptionError, UnknownModelError
 from odpiece.models.interface import LOOKS, STEP_AT_OCTAVE
 from odpiece.models.library import find_model, load_model, open_model

@@ -14,10 +14,10 @@ if find_spec("stlpips_pytorch") is None:
 from torch import nn  # noqa: E402
 
 from odpiece.models.interface import GRAIN, LOOKS  # noqa: E402
-from odpiece.models.nets.transform import Architecture  # noqa: E402
-from odpiece.models.training import look_loop, loop  # noqa: E402
-from odpiece.models.training.look_loop import LookRun, train_look  # noqa: E402
-from odpiece.models.training.loop import TuningOptions  # noqa: E402
+from odpiece.models.nets.bands.transform import Architecture  # noqa: E402
+from odpiece.models.training.bands import look_loop, loop  # noqa: E402
+from odpiece.models.training.bands.look_loop import LookRun, train_look  # noqa: E402
+from odpiece.models.training.bands.loop import TuningOptions  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = Architecture(

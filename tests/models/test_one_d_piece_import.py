@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from odpiece.models.nets.one_d_piece.architecture import PRESETS, Architecture, expected_tensors  # noqa: E402
-from odpiece.models.training.one_d_piece_graph import decoder_graph, encoder_graph  # noqa: E402
-from odpiece.models.training.one_d_piece_import import load_checkpoint  # noqa: E402
+from odpiece.models.training.one_d_piece.graph import decoder_graph, encoder_graph  # noqa: E402
+from odpiece.models.training.one_d_piece.published import load_checkpoint  # noqa: E402
 
 SMALL = Architecture(width=4, layers=1, heads=1, hidden=4, groups=1, proxy_width=4)
 REFERENCE = Path(__file__).parent.parent / "reference" / "onedpiece_tiny.npz"

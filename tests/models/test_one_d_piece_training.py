@@ -20,9 +20,9 @@ from odpiece.cli.train import train  # noqa: E402
 from odpiece.formats.errors import OptionError  # noqa: E402
 from odpiece.models.nets.one_d_piece.architecture import Architecture  # noqa: E402
 from odpiece.models.nets.one_d_piece.network import OneDPiece  # noqa: E402
-from odpiece.models.training import one_d_piece_loop as loop  # noqa: E402
 from odpiece.models.training.data import middle_squares  # noqa: E402
-from odpiece.models.training.one_d_piece_start import initialise  # noqa: E402
+from odpiece.models.training.one_d_piece import loop  # noqa: E402
+from odpiece.models.training.one_d_piece.start import initialise  # noqa: E402
 from odpiece.models.training.processes import Processes  # noqa: E402
 
 SMALL = Architecture(32, 1, 2, hidden=4, groups=1, proxy_width=16)
@@ -31,7 +31,7 @@ import os, sys
 from pathlib import Path
 import torch
 from odpiece.models.nets.one_d_piece.architecture import Architecture
-from odpiece.models.training import one_d_piece_loop as loop
+from odpiece.models.training.one_d_piece import loop
 
 data, out = map(Path, sys.argv[1:])
 loop.PRESETS["tiny"] = {SMALL!r}

@@ -6,8 +6,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from odpiece.models.interface import BANDS, octave_weights, step_size  # noqa: E402
-from odpiece.models.nets.prior import Masked, Prior, logistic_bits, squash  # noqa: E402
-from odpiece.models.training.objective import kept_masks  # noqa: E402
+from odpiece.models.nets.bands.prior import Masked, Prior, logistic_bits, squash  # noqa: E402
+from odpiece.models.training.bands.objective import kept_masks  # noqa: E402
 
 
 @pytest.fixture(scope="module")

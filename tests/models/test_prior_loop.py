@@ -8,11 +8,11 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from odpiece.codec.tokens import kept_mask  # noqa: E402
+from odpiece.codec.bands.tokens import kept_mask  # noqa: E402
 from odpiece.models.interface import BANDS, octave_weights  # noqa: E402
-from odpiece.models.nets.prior import Prior  # noqa: E402
-from odpiece.models.nets.transform import Architecture  # noqa: E402
-from odpiece.models.training import loop, objective, prior_loop  # noqa: E402
+from odpiece.models.nets.bands.prior import Prior  # noqa: E402
+from odpiece.models.nets.bands.transform import Architecture  # noqa: E402
+from odpiece.models.training.bands import loop, objective, prior_loop  # noqa: E402
 from odpiece.models.training.optimizers import Optimizers  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,17 +13,17 @@ pytest.importorskip("onnx")
 
 from odpiece.cli.train import export  # noqa: E402
 from odpiece.codec import decode, encode  # noqa: E402
-from odpiece.codec.tokens import kept_mask  # noqa: E402
+from odpiece.codec.bands.tokens import kept_mask  # noqa: E402
 from odpiece.formats.container import CoderId  # noqa: E402
 from odpiece.formats.errors import UnknownModelError  # noqa: E402
 from odpiece.models.interface import BANDS, octave_weights, step_size  # noqa: E402
 from odpiece.models.library import open_model  # noqa: E402
-from odpiece.models.nets.prior import Prior, logistic_bits  # noqa: E402
-from odpiece.models.nets.transform import Architecture  # noqa: E402
-from odpiece.models.training import loop, objective  # noqa: E402
-from odpiece.models.training.export import load_shipped  # noqa: E402
+from odpiece.models.nets.bands.prior import Prior, logistic_bits  # noqa: E402
+from odpiece.models.nets.bands.transform import Architecture  # noqa: E402
+from odpiece.models.training.bands import loop, objective  # noqa: E402
+from odpiece.models.training.bands.export import load_shipped  # noqa: E402
+from odpiece.models.training.bands.validation import QUALITIES, validate  # noqa: E402
 from odpiece.models.training.optimizers import COOLDOWN, WARMUP_STEPS, rate_factor  # noqa: E402
-from odpiece.models.training.validation import QUALITIES, validate  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = dict(

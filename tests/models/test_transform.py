@@ -15,9 +15,9 @@ from torch import nn  # noqa: E402
 
 from odpiece.models.interface import BANDS, LOOKS, grain, octave_weights  # noqa: E402
 from odpiece.models.library import open_model  # noqa: E402
-from odpiece.models.nets.transform import Architecture, Linear, Look, Residual, Tokenizer  # noqa: E402
-from odpiece.models.training import pca  # noqa: E402
-from odpiece.models.training.export import folded_tensors, write_model  # noqa: E402
+from odpiece.models.nets.bands.transform import Architecture, Linear, Look, Residual, Tokenizer  # noqa: E402
+from odpiece.models.training.bands import pca  # noqa: E402
+from odpiece.models.training.bands.export import folded_tensors, write_model  # noqa: E402
 
 # fine=48 is the smallest that leaves the 192 channels at 1/16 a full basis
 SMALL = Architecture(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from odpiece.codec.histograms import to_table
+from odpiece.codec.bands.histograms import to_table
 from odpiece.codec.one_d_piece.histograms import fit
 from odpiece.codec.one_d_piece.tokens import TileTokens, raw_table, walk
 from odpiece.codec.range_coder import CutReader, Reader, Writer

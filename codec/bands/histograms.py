@@ -1,0 +1,120 @@
+"""Making the coders' tables: count symbols over many pictures, smooth, round to integers."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm import tqdm
+
+from odpiece.codec.bands.coders import (
+    FIRST_ROW,
+    LARGEST,
+    LENGTH_CLASSES,
+    SYMBOLS,
+    LearnedCoder,
+    StaticCoder,
+    level_table,
+)
+from odpiece.codec.bands.quantization import draft, source, whole_pieces
+from odpiece.codec.bands.tokens import LENGTHS
+from odpiece.codec.bands.walk import walk
+from odpiece.codec.range_coder import row_total
+from odpiece.models.interface import Q_OCTAVES
+
+PASSES = 2  # rate-aware rounding needs tables: the first pass has level ones
+STRENGTH = 4.0  # pseudo-counts a row
+CLASS_STRENGTH = 20.0  # pseudo-counts that a length class borrows from all classes
+LEARNED_PICTURES = 150  # enough for the learned coder, whose rows all latents share
+LAW_STRENGTH = 30.0  # pseudo-counts of the logistic law in a row of the learned coder
+LEVEL_LENGTHS = level_table(Q_OCTAVES, len(LENGTHS))
+
+
+@dataclass
+class Counter:
+    """A channel (see range_coder.py) that counts the symbols it is given, under the coder's tables' rows."""
+
+    latents: np.ndarray  # float (rows, 64)
+    lengths: np.ndarray = field(default_factory=lambda: np.zeros((Q_OCTAVES, len(LENGTHS))))
+
+    def symbols(self, table, rows, symbols):
+        counts = self.latents if table.shape == self.latents.shape else self.lengths
+        np.add.at(counts, (rows, symbols), 1)
+        return symbols
+
+    def uniform(self, size, values, count):
+        return values
+
+
+def count(coder, pictures):
+    """A Counter of pictures under `coder`: `pictures` are (source, q) pairs, see walk."""
+    counter = Counter(np.zeros(coder.latents.shape))
+    for picture, q in pictures:
+        walk(counter, coder, q, *picture.lengths.shape, picture)
+    return counter
+
+
+def fit_static(latents):
+    """Tables of the static coder from float `latents` of pictures, as Transform.analyze gives them.
+
+    Gives {"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}, counted at q = 1, 2, 4, ..., 1024.
+    Counts of a length class are smoothed towards the histogram of all classes, and that towards a geometric law.
+    """
+    shape = Q_OCTAVES, LENGTH_CLASSES, FIRST_ROW[-1], SYMBOLS
+    tables = {"latents": level_table(np.prod(shape[:3]), SYMBOLS).reshape(shape), "lengths": LEVEL_LENGTHS}
+    for number in range(PASSES):
+        name = f"count, pass {number + 1} of {PASSES}"
+        pictures = tqdm(latents, desc=name, disable=None)
+        counter = count(StaticCoder(tables), ((draft(z, q, tables["latents"]), q) for z in pictures for q in octaves()))
+        counts = counter.latents.reshape(shape)
+        pooled = smooth(counts.sum(axis=1).reshape(-1, SYMBOLS)).reshape(Q_OCTAVES, 1, -1, SYMBOLS)
+        counts = counts + CLASS_STRENGTH * pooled / pooled.sum(axis=-1, keepdims=True)
+        tables = {
+            "latents": to_table(counts.reshape(-1, SYMBOLS)).reshape(shape),
+            "lengths": to_table(counter.lengths + 0.5),
+        }
+    return tables
+
+
+def octaves():
+    """The qualities 1, 2, 4, ..., 1024."""
+    return [1 << n for n in range(Q_OCTAVES)]
+
+
+def fit_learned(prior, latents, static, law):
+    """Tables of the learned coder: {"tables": uint32 (rows, 64), "lengths": uint32 (11, 19)}.
+
+    `prior` is an IntegerPrior whatever its tables, `latents` as for fit_static, `static` its result, `law`
+    float (rows, 64) the probabilities to start from and to smooth towards.
+    """
+    prior.tables, prior.lengths = to_table(law + 1e-9), static["lengths"]
+    for number in range(PASSES):
+        name = f"count, learned, pass {number + 1} of {PASSES}"
+        pictures = tqdm(latents[:LEARNED_PICTURES], desc=name, disable=None)
+        coder = LearnedCoder(prior)
+        counter = count(coder, ((source(z, q, coder, static["latents"]), q) for z in pictures for q in octaves()))
+        prior.tables = to_table(counter.latents + LAW_STRENGTH * law)
+    return {"tables": prior.tables, "lengths": to_table(counter.lengths + 0.5)}
+
+
+def analyze(transform, pictures):
+    """Latents of uint8 (H, W, 3) pictures, a list."""
+    return [transform.analyze(whole_pieces(p)) for p in tqdm(pictures, desc="analyze", disable=None)]
+
+
+def smooth(counts):
+    """Counts (rows, 64) plus STRENGTH pseudo-counts: a two-sided geometric law of the row's mean magnitude."""
+    magnitude = np.abs(np.arange(SYMBOLS) - LARGEST)
+    mean = (counts @ magnitude + 0.02) / (counts.sum(axis=1) + 1.0)
+    law = (mean / (1.0 + mean))[:, None] ** magnitude
+    return counts + STRENGTH * law / law.sum(axis=1, keepdims=True)
+
+
+def to_table(counts):
+    """uint32 table of the rows' frequencies: no symbol impossible, each row with the sum the range coder needs.
+
+    What rounding leaves over goes to each row's most frequent symbol.
+    """
+    total = row_total(counts.shape[1])
+    share = counts / counts.sum(axis=1, keepdims=True)
+    table = np.maximum(1, np.floor(share * total)).astype(np.int64)
+    table[np.arange(len(table)), table.argmax(axis=1)] += total - table.sum(axis=1)
+    return table.astype(np.uint32)

@@ -1,0 +1,95 @@
+"""Latents to tokens: a draft that settles the lengths of pieces, then rate-aware rounding as they are coded."""
+
+import numpy as np
+
+from odpiece.codec.bands.coders import FIRST_ROW, LARGEST, length_classes, octave, to_symbols
+from odpiece.codec.bands.tokens import MAX_LATENT, trim
+from odpiece.codec.range_coder import bits
+from odpiece.models.interface import BANDS, LAMBDA, step_size
+
+PASSES = 2
+
+
+def source(latents, q, coder, table, slope=1.0, fixed=False):
+    """The RateAware source of float latents for `coder`; `table` is the static coder's, for the draft.
+
+    `slope` multiplies LAMBDA: above 1 for fewer bits than usual at this q, below for more. Pieces keep all q
+    tokens if `fixed`, or where shorter lengths never pay: under the learned coder.
+    """
+    trims = coder.trims and not fixed
+    lengths = draft(latents, q, table).lengths if trims else np.full(latents[0].shape[1:], q)
+    return RateAware(latents, q, lengths, coder, slope)
+
+
+class RateAware:
+    """A source (see codec/bands/walk.py) that rounds float latents as they are coded, with the coder's own bits.
+
+    Each latent becomes the integer, of the nearest and its two neighbours, with the least squared error +
+    slope * LAMBDA * bits. `latents` are as Transform.analyze gives them, `lengths` int (rows, columns).
+    """
+
+    def __init__(self, latents, q, lengths, coder, slope=1.0):
+        self.lengths = lengths
+        self._scaled = _scale(latents, q)
+        self._cost = slope * LAMBDA * bits(coder.latents)
+
+    def values(self, band, members, here, rows, centres):
+        """int32 (n,): the latents `members` of a band where `here` is set, coded under `rows` and `centres`, (n,)."""
+        scaled = self._scaled[band][members][here]
+        choices = np.rint(scaled).astype(np.int64) + np.array([[0], [-1], [1]])
+        choices = np.clip(choices, -MAX_LATENT, MAX_LATENT)
+        symbols = to_symbols(choices - centres)
+        cost = (scaled - choices) ** 2 + self._cost[rows, symbols]
+        return np.take_along_axis(choices, cost.argmin(axis=0)[None], axis=0)[0].astype(np.int32)
+
+
+def draft(latents, q, table):
+    """Tokens of float latents at quality `q` under the static coder's table, uint32 (11, 4, 264, 64).
+
+    A first pass takes the bits of pieces of full length, a second one those of the lengths that the first
+    one led to.
+    """
+    cost = LAMBDA * bits(table[octave(q)])
+    scaled = _scale(latents, q)
+    lengths = np.full(scaled[0].shape[1:], q)
+    for _ in range(PASSES):
+        rounded = []
+        for band, first, z in zip(BANDS, FIRST_ROW, scaled):
+            classes = length_classes(lengths, q, band.side)
+            rounded.append(_round(z, cost[:, first : first + band.latents], classes))
+        tokens = trim(rounded, q)
+        lengths = tokens.lengths
+    return tokens
+
+
+def _scale(latents, q):
+    return tuple(z.astype(np.float32) / np.float32(step_size(q)) for z in latents)
+
+
+def _round(scaled, cost, classes):
+    """int32 like `scaled` (latents, h, w): rounded, then moved one step towards zero where that costs less.
+
+    `cost` is (classes, latents, 64), `classes` (h, w).
+    """
+    nearest = np.clip(np.rint(scaled), -MAX_LATENT, MAX_LATENT).astype(np.int32)
+    at = np.nonzero((nearest != 0) & (np.abs(nearest) <= LARGEST))
+    value, high = scaled[at], nearest[at]
+    low = high - np.sign(high)
+    gain = (value - low) ** 2 - (value - high) ** 2
+    row = classes[at[1:]], at[0]
+    gain += cost[*row, low + LARGEST] - cost[*row, high + LARGEST]
+    nearest[at] = np.where(gain < 0, low, high)
+    return nearest
+
+
+def dequantize(tokens, q):
+    """float32 latents from Tokens at quality `q`, a tuple like Transform.analyze gives."""
+    step = np.float32(step_size(q))
+    return tuple(z.astype(np.float32) * step for z in tokens.bands)
+
+
+def whole_pieces(pixels):
+    """uint8 (H, W, 3) extended by its edge pixels to multiples of 64, contiguous."""
+    piece = BANDS[0].block
+    bottom, right = (-n % piece for n in pixels.shape[:2])
+    return np.ascontiguousarray(np.pad(pixels, ((0, bottom), (0, right), (0, 0)), mode="edge"))

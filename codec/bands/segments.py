@@ -1,0 +1,144 @@
+"""Segments: rectangles of pieces that are coded independently, in threads, so that memory stays bounded."""
+
+from dataclasses import dataclass
+
+from odpiece.codec.bands.tokens import Tokens, zero_tokens
+from odpiece.codec.bands.walk import GroupBits, walk
+from odpiece.codec.range_coder import CutReader, Reader, Writer
+from odpiece.codec.threads import map_in_threads
+from odpiece.formats.container import StoredSegment, checksum, segment_checksum
+from odpiece.formats.errors import DamagedError
+from odpiece.models.interface import BANDS
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Number `number` in raster order: pieces of the rows top..bottom - 1 and the columns left..right - 1."""
+
+    number: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def crop(self, grids):
+        """Views of one array (n, rows * side, columns * side) a band, cut to this segment."""
+        return tuple(
+            z[:, self.top * b.side : self.bottom * b.side, self.left * b.side : self.right * b.side]
+            for z, b in zip(grids, BANDS)
+        )
+
+    def crop_tokens(self, tokens):
+        """Tokens of this segment alone."""
+        return Tokens(tokens.lengths[self.top : self.bottom, self.left : self.right], self.crop(tokens.bands))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A segment's Tokens and GroupBits; `whole` is false where it was cut or damaged and the rest is zero."""
+
+    tokens: Tokens
+    groups: list[GroupBits]
+    whole: bool = True
+
+
+def split(header):
+    """The Segments of a picture: as few as there can be, of sides as equal as can be."""
+    heights, widths = (_borders(count, header.segment_side) for count in (header.rows, header.columns))
+    boxes = [(*rows, *columns) for rows in zip(heights, heights[1:]) for columns in zip(widths, widths[1:])]
+    return [Segment(i, *box) for i, box in enumerate(boxes)]
+
+
+def _borders(count, side):
+    """The borders floor(i * count / n), i = 0..n, of n parts of at most `side`."""
+    parts = -(-count // side)
+    return [i * count // parts for i in range(parts + 1)]
+
+
+def encode_segments(source_of, coder, header):
+    """(StoredSegments, Tokens) of a picture; `source_of` gives the source of tokens of a Segment, see walk."""
+
+    whole = zero_tokens(header.rows, header.columns)
+
+    def encode_one(segment):
+        writer = Writer()
+        tokens, _ = _walk(writer, coder, header, segment, source_of(segment))
+        _put(tokens, segment, whole)
+        return StoredSegment(writer.to_bytes(), segment_checksum(header, *tokens.buffers()))
+
+    return tuple(map_in_threads(encode_one, split(header))), whole
+
+
+def decode_segments(stored, coder, header, partial=False):
+    """The Decoded segments of StoredSegments.
+
+    Raises DamagedError at the first segment that is cut or damaged. With `partial`, decodes what is certain of
+    those that were cut, as the only one may be, and nothing of those of several that are damaged.
+    """
+
+    def decode_one(segment):
+        part = stored[segment.number]
+        try:
+            if part.whole:
+                return _decode_whole(part, coder, header, segment)
+        except DamagedError:
+            if not partial:
+                raise DamagedError(_message(segment, len(stored))) from None
+            if len(stored) > 1:
+                return _missing(segment)
+        return Decoded(*_walk(CutReader(part.payload), coder, header, segment), whole=False)
+
+    return map_in_threads(decode_one, split(header))
+
+
+def _walk(channel, coder, header, segment, source=None):
+    shape = segment.bottom - segment.top, segment.right - segment.left
+    return walk(channel, coder, header.q, *shape, source, limit=header.limit)
+
+
+def _decode_whole(part, coder, header, segment):
+    tokens, groups = _walk(Reader(part.payload), coder, header, segment)
+    if part.checksum is None:
+        intact = checksum(header, *tokens.buffers()) == header.checksum
+    else:
+        intact = segment_checksum(header, *tokens.buffers()) == part.checksum
+    if not intact:
+        raise DamagedError("the checksum does not match")
+    return Decoded(tokens, groups)
+
+
+def _missing(segment):
+    rows, columns = segment.bottom - segment.top, segment.right - segment.left
+    return Decoded(zero_tokens(rows, columns), [], whole=False)
+
+
+def _message(segment, count):
+    if count == 1:
+        return "the file is cut or damaged"
+    return f"segment {segment.number} of {count} is damaged: --allow-partial decodes the others"
+
+
+def join_tokens(parts, header):
+    """Tokens of a picture from those of its segments in raster order."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = zero_tokens(header.rows, header.columns)
+    for segment, part in zip(split(header), parts):
+        _put(part, segment, whole)
+    return whole
+
+
+def _put(tokens, segment, whole):
+    """Copy the Tokens of a segment to their place in `whole`, which is zero there."""
+    place = segment.crop_tokens(whole)
+    place.lengths[:] = tokens.lengths
+    for band, to, z in zip(BANDS, place.bands, tokens.bands):
+        if tokens.lengths.max() > band.first_token:  # else it stays zero, and takes no memory
+            to[:] = z
+
+
+def join_groups(lists):
+    """The GroupBits of a picture from those of its segments, of which each has the first so many groups of all."""
+    names = [group.name for group in max(lists, key=len)]
+    found = [[groups[i] for groups in lists if i < len(groups)] for i in range(len(names))]
+    return [GroupBits(name, sum(g.tokens for g in same), sum(g.bits for g in same)) for name, same in zip(names, found)]

@@ -1,0 +1,1 @@
+"""How the networks and tables of the bands family are made."""

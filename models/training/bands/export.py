@@ -1,0 +1,71 @@
+"""From a training checkpoint to what ships, one weights file and the ONNX graphs, and back."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from odpiece.models.interface import STEP_AT_OCTAVE
+from odpiece.models.nets.bands.prior import Prior
+from odpiece.models.nets.bands.transform import Architecture, Residual, Tokenizer
+from odpiece.models.training.bands.gradient_graph import gradient_graph
+from odpiece.models.training.bands.graph import analysis_graph, synthesis_graph
+from odpiece.models.training.bands.quantized_prior import dequantized
+
+SCALES = "scales."
+
+
+def channel_scales(tokenizer):
+    """{"scales." + name: float32 (channels,)} of a Tokenizer's residual blocks: only training needs them."""
+    blocks = ((name, module) for name, module in tokenizer.named_modules() if isinstance(module, Residual))
+    return {f"{SCALES}{name}": block.scale.numpy().copy() for name, block in blocks}
+
+
+def folded_tensors(tokenizer):
+    """{name: float16 array} of a Tokenizer whose channel scales have been folded into its weights."""
+    for module in tokenizer.modules():
+        if isinstance(module, Residual):
+            module.fold()
+    state = tokenizer.state_dict()
+    return {name: t.to(torch.float16).numpy() for name, t in state.items() if not name.endswith(".scale")}
+
+
+def load_shipped(path):
+    """(Tokenizer, float Prior) from a weights file, to go on training from."""
+    with safe_open(path, framework="numpy") as f:
+        architecture = Architecture.from_dict(json.loads(f.metadata()["architecture"]))
+        tensors = {name: torch.as_tensor(f.get_tensor(name)) for name in f.keys()}
+    tokenizer, prior = Tokenizer(architecture), Prior()
+    tokenizer.load_state_dict({name: tensors.get(name, own) for name, own in tokenizer.state_dict().items()})
+    for name, scale in tensors.items():
+        if name.startswith(SCALES):
+            tokenizer.get_submodule(name.removeprefix(SCALES)).unfold(scale)
+    prior.load_state_dict(dequantized(tensors, prior.state_dict()))
+    return tokenizer, prior
+
+
+def write_model(folder, name, architecture, tensors):
+    """Write `name`.safetensors and its graphs into `folder`, and make it the index's default.
+
+    `tensors` holds the network's float16 tensors and the integer tables of the coders. Gives the SHA-256 in hex.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
+    facts = {"architecture": architecture.to_dict(), "steps": STEP_AT_OCTAVE}
+    data = save(tensors, metadata={key: json.dumps(value) for key, value in facts.items()})
+    digest = hashlib.sha256(data).hexdigest()
+    (folder / f"{name}.safetensors").write_bytes(data)
+    (folder / f"{name}.analysis.onnx").write_bytes(analysis_graph(tensors))
+    (folder / f"{name}.gradient.onnx").write_bytes(gradient_graph(tensors))
+    for look in architecture.looks:
+        (folder / f"{name}.{look}.onnx").write_bytes(synthesis_graph(tensors, look))
+    index = folder / "index.json"
+    models = json.loads(index.read_text())["models"] if index.is_file() else {}
+    models[name] = {"file": f"{name}.safetensors", "sha256": digest}
+    index.write_text(json.dumps({"default": name, "models": models}, indent=2) + "\n")
+    return digest

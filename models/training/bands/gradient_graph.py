@@ -1,0 +1,90 @@
+"""The gradient of the squared error in the latents, as an ONNX graph: what the encoder's search descends.
+
+The faithful synthesis forward, then backward node for node, without torch at run time. The weights are the
+synthesis's own, turned where a convolution runs backward.
+"""
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from odpiece.models.interface import BANDS, PIECE
+from odpiece.models.nets.bands.transform import FAITHFUL, PASSED_ON, PATCH
+from odpiece.models.training.bands.graph import Graph, band_values, octaves_value, pixel_value, synthesis
+
+LOOK = f"looks.{FAITHFUL}"
+
+
+class _Tape(Graph):
+    """A graph that remembers what the way back needs."""
+
+    def __init__(self, weights):
+        super().__init__(weights)
+        self.hiddens = {}  # of residual blocks, by name
+
+    def hidden(self, x, name, octaves=None):
+        self.hiddens[name] = super().hidden(x, name, octaves)
+        return self.hiddens[name]
+
+    def back_conv(self, gradient, name):
+        """The gradient in the input of the convolution `name`, 3x3 or 1x1, given that in its output."""
+        size = self.weights[f"{name}.weight"].shape[2]
+        turned = self.add("Transpose", self.weight(f"{name}.weight"), perm=[1, 0, 2, 3])
+        if size == 3:
+            bounds = [self.constant(np.array(pair)) for pair in ([2, 2], [-4, -4], [2, 3], [-1, -1])]
+            turned = self.add("Slice", turned, *bounds)
+        return self.add("Conv", gradient, turned, kernel_shape=[size, size], pads=[size // 2] * 4)
+
+    def back_residuals(self, gradient, name):
+        for i in reversed(range(self.depth(name))):
+            h = self.hiddens[f"{name}.{i}"]
+            one, gate = self.constant(np.float32(1.0)), self.add("Sigmoid", h)
+            slope = self.add("Add", self.add("Mul", h, self.add("Sub", one, gate)), one)
+            inner = self.add("Mul", self.back_conv(gradient, f"{name}.{i}.reduce"), self.add("Mul", gate, slope))
+            gradient = self.add("Add", gradient, self.back_conv(inner, f"{name}.{i}.expand"))
+        return gradient
+
+    def unshuffle(self, x, channels, size):
+        """(1, channels, h, w) to (1, channels * size^2, h / size, w / size), the inverse of `shuffle`."""
+        shape = self.add("Shape", x)
+        sides = [self.add("Div", self.channels_of(shape, i), self.constant(np.array([size]))) for i in (2, 3)]
+        parts = [np.array([1]), np.array([channels]), sides[0], np.array([size]), sides[1], np.array([size])]
+        split = [p if isinstance(p, str) else self.constant(p) for p in parts]
+        x = self.add("Reshape", x, self.add("Concat", *split, axis=0))
+        x = self.add("Transpose", x, perm=[0, 1, 3, 5, 2, 4])
+        joined = [self.constant(np.array([1])), self.constant(np.array([channels * size**2])), *sides]
+        return self.add("Reshape", x, self.add("Concat", *joined, axis=0))
+
+    def channels_of(self, shape, axis):
+        return self.add("Slice", shape, self.constant(np.array([axis])), self.constant(np.array([axis + 1])))
+
+
+def gradient_graph(weights):
+    """Serialized graph: band0..band2 float32, octaves float32 (1, 11), pixels uint8 (H, W, 3) and importance
+    float32 (H, W) to the sum of importance * squared error of each piece, error float32 (H/64, W/64), and the gradients
+    of all of it, gradient0..gradient2, like the bands. Pixels count in [-1, 1].
+    """
+    g = _Tape(weights)
+    error = g.add("Sub", g.shuffle(synthesis(g, FAITHFUL), PATCH), g.pixels())
+    weighted = g.add("Mul", error, "importance")
+    mean = g.add("ReduceMean", g.add("Mul", error, weighted), g.constant(np.array([0, 1])), keepdims=1)
+    mean = g.add("AveragePool", mean, kernel_shape=[PIECE, PIECE], strides=[PIECE, PIECE])
+    total = g.add("Mul", mean, g.constant(np.float32(3 * PIECE**2)))
+    g.add("Squeeze", total, g.constant(np.array([0, 1])), output="error")
+    x = g.add("Mul", weighted, g.constant(np.float32(2.0)))
+    x = g.back_conv(g.unshuffle(x, 3, PATCH), f"{LOOK}.patch")
+    x = g.back_residuals(x, f"{LOOK}.fine")
+    x = g.back_conv(g.unshuffle(x, g.weights[f"{LOOK}.patch.weight"].shape[1], 2), f"{LOOK}.split16")
+    x = g.back_residuals(g.back_residuals(x, f"{LOOK}.middle"), "synthesis.middle")
+    for i, size in ((2, 32), (1, 64)):
+        g.channels(x, PASSED_ON, PASSED_ON + BANDS[i].latents, output=f"gradient{i}")
+        x = g.back_conv(g.unshuffle(g.channels(x, 0, PASSED_ON), PASSED_ON, 2), f"synthesis.split{size}")
+        x = g.back_residuals(x, f"synthesis.coarse{size}")
+    g.add("Identity", x, output="gradient0")
+    importance = helper.make_tensor_value_info("importance", TensorProto.FLOAT, ["height", "width"])
+    total = helper.make_tensor_value_info("error", TensorProto.FLOAT, ["h0", "w0"])
+    gradients = [
+        helper.make_tensor_value_info(f"gradient{i}", TensorProto.FLOAT, [1, b.latents, f"h{i}", f"w{i}"])
+        for i, b in enumerate(BANDS)
+    ]
+    inputs = [*band_values(), octaves_value(), pixel_value(), importance]
+    return g.model("gradient", inputs, [total, *gradients]).SerializeToString(deterministic=True)

@@ -1,0 +1,162 @@
+"""The tokenizer as ONNX graphs without weights, one of the analysis and one for each look, as nets/transform.py has it.
+
+The initializers are declared as external data under the names of the weights file's tensors; whoever
+makes a session hands the tensors over. Pixels enter and leave as uint8 (H, W, 3).
+"""
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from odpiece.models.interface import BANDS, GRAIN, Q_OCTAVES
+from odpiece.models.nets.bands.transform import PASSED_ON, PATCH
+
+OPSET = 18
+IR_VERSION = 10
+
+
+class Graph:
+    """Collects nodes; every method that adds one gives the name of its output."""
+
+    def __init__(self, weights):
+        self.weights = weights  # {tensor name: array}
+        self.nodes, self.constants, self.used = [], [], []
+
+    def add(self, op, *inputs, output=None, **attributes):
+        output = output or f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, list(inputs), [output], **attributes))
+        return output
+
+    def constant(self, value):
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def weight(self, name):
+        if name not in self.used:
+            self.used.append(name)
+        return name
+
+    def conv(self, x, name):
+        """The convolution `name`: a stride of its kernel where it has no bias, else 3x3 padded by 1."""
+        size = self.weights[f"{name}.weight"].shape[2:]
+        if f"{name}.bias" in self.weights:
+            both = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
+            return self.add("Conv", x, *both, kernel_shape=size, pads=[1, 1, 1, 1])
+        return self.add("Conv", x, self.weight(f"{name}.weight"), kernel_shape=size, strides=size)
+
+    def residuals(self, x, name, octaves=None):
+        for i in range(self.depth(name)):
+            h = self.hidden(x, f"{name}.{i}", octaves)
+            h = self.add("Mul", h, self.add("Sigmoid", h))
+            x = self.add("Add", x, self.conv(h, f"{name}.{i}.reduce"))
+        return x
+
+    def depth(self, name):
+        """How many residual blocks there are under `name`."""
+        return sum(key.startswith(f"{name}.") and key.endswith(".expand.weight") for key in self.weights)
+
+    def hidden(self, x, name, octaves=None):
+        """What the residual block `name` gives to its nonlinearity."""
+        h = self.conv(x, f"{name}.expand")
+        if octaves:
+            bias = self.add("MatMul", octaves, self.weight(f"{name}.condition"))
+            h = self.add("Add", h, self.add("Reshape", bias, self.constant(np.array([1, -1, 1, 1]))))
+        return h
+
+    def channels(self, x, first, last, output=None):
+        bounds = [self.constant(np.array([n])) for n in (first, last, 1)]
+        return self.add("Slice", x, *bounds, output=output)
+
+    def pixels(self):
+        """The input "pixels", uint8 (H, W, 3), as float (1, 3, H, W) in [-1, 1]."""
+        x = self.add("Unsqueeze", "pixels", self.constant(np.array([0])))
+        x = self.add("Cast", self.add("Transpose", x, perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
+        return self.add("Sub", self.add("Mul", x, self.constant(np.float32(1 / 127.5))), self.constant(np.float32(1.0)))
+
+    def shuffle(self, x, size):
+        return self.add("DepthToSpace", x, blocksize=size, mode="CRD")
+
+    def model(self, name, inputs, outputs):
+        """The ModelProto; external initializers are placeholders of the right shape."""
+        external = [_external(n, self.weights[n].shape) for n in self.used]
+        graph = helper.make_graph(self.nodes, name, inputs, outputs, [*self.constants, *external])
+        opset = helper.make_opsetid("", OPSET)
+        return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="odpiece")
+
+
+def _external(name, shape):
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
+    tensor.data_location = TensorProto.EXTERNAL
+    size = 4 * int(np.prod(shape))
+    for key, value in (("location", "weights"), ("offset", "0"), ("length", str(size))):
+        tensor.external_data.add(key=key, value=value)
+    return tensor
+
+
+def band_values():
+    return [
+        helper.make_tensor_value_info(f"band{i}", TensorProto.FLOAT, [1, b.latents, f"h{i}", f"w{i}"])
+        for i, b in enumerate(BANDS)
+    ]
+
+
+def pixel_value():
+    return helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["height", "width", 3])
+
+
+def octaves_value():
+    return helper.make_tensor_value_info("octaves", TensorProto.FLOAT, [1, Q_OCTAVES])
+
+
+def analysis_graph(weights):
+    """Serialized graph: pixels uint8 (H, W, 3) to band0..band2 float32 (1, latents, h, w)."""
+    g = Graph(weights)
+    x = g.residuals(g.conv(g.pixels(), "analysis.patch"), "analysis.fine")
+    x = g.residuals(g.conv(x, "analysis.merge16"), "analysis.middle")
+    for i, size in ((2, 32), (1, 64)):
+        g.channels(x, PASSED_ON, PASSED_ON + BANDS[i].latents, output=f"band{i}")
+        x = g.conv(g.channels(x, 0, PASSED_ON), f"analysis.merge{size}")
+        x = g.residuals(x, f"analysis.coarse{size}")
+    g.add("Identity", x, output="band0")
+    return g.model("analysis", [pixel_value()], band_values()).SerializeToString(deterministic=True)
+
+
+def synthesis(g, look):
+    """Add band0..band2 and octaves to pixels by `look`, about [-1, 1]; gives the output's name.
+
+    It is float (1, 3 * PATCH^2, H / PATCH, W / PATCH): the patches are not yet shuffled into place.
+    """
+    x = g.residuals("band0", "synthesis.coarse64", "octaves")
+    x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split64"), 2), "band1", axis=1)
+    x = g.residuals(x, "synthesis.coarse32", "octaves")
+    x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split32"), 2), "band2", axis=1)
+    x = g.residuals(x, "synthesis.middle", "octaves")
+    x = g.residuals(_grained(g, x, look, 16), f"looks.{look}.middle", "octaves")
+    x = g.shuffle(g.conv(x, f"looks.{look}.split16"), 2)
+    x = g.residuals(_grained(g, x, look, 8), f"looks.{look}.fine", "octaves")
+    return g.conv(x, f"looks.{look}.patch")
+
+
+def _grained(g, x, look, size):
+    """`x` at 1/size with what the look makes of the noise grain16 or grain8, if it takes any."""
+    name = f"looks.{look}.grain{size}"
+    return g.add("Add", x, g.conv(f"grain{size}", name)) if f"{name}.weight" in g.weights else x
+
+
+def synthesis_graph(weights, look):
+    """Serialized graph: band0..band2 float32 and octaves float32 (1, 11) to pixels uint8 (H, W, 3), by one look.
+
+    A look with grain also has the inputs grain16 and grain8, float32 (1, GRAIN, H/16, W/16) and (.., H/8, W/8).
+    """
+    g = Graph(weights)
+    x = synthesis(g, look)
+    x = g.add("Mul", g.add("Add", x, g.constant(np.float32(1.0))), g.constant(np.float32(127.5)))
+    x = g.add("Clip", g.add("Round", x), g.constant(np.float32(0)), g.constant(np.float32(255)))
+    x = g.shuffle(g.add("Cast", x, to=TensorProto.UINT8), PATCH)  # bytes: a quarter of what floats would move
+    x = g.add("Transpose", x, perm=[0, 2, 3, 1])
+    g.add("Squeeze", x, g.constant(np.array([0])), output="pixels")
+    inputs = [*band_values(), octaves_value()]
+    for size in (16, 8) if f"looks.{look}.grain16.weight" in g.used else ():
+        shape = [1, GRAIN, f"rows{size}", f"columns{size}"]
+        inputs.append(helper.make_tensor_value_info(f"grain{size}", TensorProto.FLOAT, shape))
+    return g.model(look, inputs, [pixel_value()]).SerializeToString(deterministic=True)

@@ -1,0 +1,82 @@
+"""The training loss: squared error / step^2 + LAMBDA * bits, and the quantization that both terms see."""
+
+import math
+
+import torch
+
+from odpiece.models.interface import BANDS, LAMBDA, TOKENS, octave_weights, step_size
+from odpiece.models.nets.bands.prior import logistic_bits
+
+SHORTENED = 0.15  # share of the pieces' lengths that are drawn below q
+
+
+def draw_quality(batch, generator):
+    """int64 (batch,) quality, log-uniform on 1..1024."""
+    return torch.exp(torch.rand(batch, generator=generator) * math.log(TOKENS)).round().long()
+
+
+def draw_lengths(quality, rows, columns, generator):
+    """int64 (B, rows, columns) tokens kept of each piece: q, or for some whole pictures log-uniform on 1..q."""
+    shorter = torch.exp(torch.rand(len(quality), generator=generator) * quality.float().log()).round().long()
+    pick = torch.rand(len(quality), generator=generator) < SHORTENED
+    return torch.where(pick, shorter, quality)[:, None, None].expand(-1, rows, columns)
+
+
+def kept_masks(lengths):
+    """Tail drop: for each band, float (B, latents, h, w), 1 where the latent's token is below its piece's length."""
+    masks = []
+    for band in BANDS:
+        token = torch.as_tensor(band.token_index, device=lengths.device)
+        kept = token[:, None, :, None, :] < lengths[:, None, :, None, :, None]
+        b, c, rows, side, columns, _ = kept.shape
+        masks.append(kept.reshape(b, c, rows * side, columns * side).float())
+    return masks
+
+
+def choose(nearest, scaled, prior, octaves):
+    """Integer-valued floats like `nearest`, the rounded `scaled` (latents over the step, one tensor a band).
+
+    Rate-aware rounding, as the encoder does while it codes: each latent moves one step towards zero where that
+    lowers squared error + LAMBDA * bits, here with all bits given the rounded latents.
+    """
+    chosen = []
+    for z, k, law in zip(scaled, nearest, prior(nearest, octaves)):
+        low = k - k.sign()
+        gain = (z - low) ** 2 - (z - k) ** 2 + LAMBDA * (logistic_bits(low, *law) - logistic_bits(k, *law))
+        chosen.append(torch.where(gain < 0, low, k))
+    return tuple(chosen)
+
+
+def quantize(latents, masks, step, prior, octaves):
+    """Latents over the step, rounded by `choose`, zero where a mask is 0; `step` is (B,).
+
+    Gradients pass straight through, but not where `choose` made a latent zero: there it would feel the
+    distortion and no bits, and grow until it is coded.
+    """
+    scaled = tuple(z.float() / step[:, None, None, None] for z in latents)
+    with torch.no_grad():
+        nearest = tuple(z.round() * m for z, m in zip(scaled, masks))
+        chosen = choose(nearest, scaled, prior, octaves)
+        passing = tuple(m * ((k != 0) | (n == 0)) for k, n, m in zip(chosen, nearest, masks))
+    return tuple(k + (z - z.detach()) * p for z, k, p in zip(scaled, chosen, passing))
+
+
+def run(tokenizer, prior, pixels, quality, lengths):
+    """Squared error and bits of each picture, both float (B,), summed over the picture.
+
+    `pixels` is float (B, 3, H, W) in [-1, 1], `quality` int (B,), `lengths` int (B, H/64, W/64).
+    """
+    step = torch.as_tensor(step_size(quality.cpu()), dtype=torch.float32, device=pixels.device)
+    octaves = torch.as_tensor(octave_weights(quality.cpu()), device=pixels.device)
+    masks = kept_masks(lengths)
+    tokens = quantize(tokenizer.analysis(pixels), masks, step, prior, octaves)
+    bits = sum(b.sum((1, 2, 3)) for b in prior.bits(tokens, masks, octaves))
+    decoded = tokenizer.decode([z * step[:, None, None, None] for z in tokens], octaves)
+    error = (decoded.float() - pixels).square().sum((1, 2, 3))
+    return error, bits
+
+
+def cost(error, bits, quality):
+    """The Lagrangian D / step^2 + LAMBDA * R of each picture, (B,)."""
+    step = torch.as_tensor(step_size(quality.cpu()), dtype=torch.float32, device=error.device)
+    return error / step**2 + LAMBDA * bits

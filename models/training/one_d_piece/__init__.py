@@ -1,0 +1,1 @@
+"""How One-D-Piece networks are trained, started and imported."""

@@ -1,0 +1,251 @@
+"""Quantization: the Lagrangian against brute force, the error against the step, the padding to whole pieces."""
+
+import numpy as np
+import pytest
+
+from odpiece.codec.bands.coders import LENGTH_CLASSES, SYMBOLS, LearnedCoder, RawCoder
+from odpiece.codec.bands.quantization import LAMBDA, RateAware, dequantize, draft, source, whole_pieces
+from odpiece.codec.bands.tokens import LENGTHS, kept_mask
+from odpiece.codec.bands.walk import walk
+from odpiece.codec.range_coder import Reader, Writer, row_total
+from odpiece.models.interface import BANDS, Q_OCTAVES, step_size
+
+FIRST = (0, 48, 84)  # row of each band's first latent in a static table
+LEVEL = np.full((Q_OCTAVES, LENGTH_CLASSES, 264, SYMBOLS), row_total(SYMBOLS) // SYMBOLS, dtype=np.uint32)
+
+
+def random_latents(rows, columns, q, seed):
+    """float32 latents that fall off with their rank, some far outside the alphabet."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for band in BANDS:
+        shape = (band.latents, rows * band.side, columns * band.side)
+        spread = 12.0 / (1 + np.arange(band.latents))[:, None, None] ** 0.7
+        z = rng.laplace(0, 1, shape) * spread * np.where(rng.random(shape) < 0.01, 30, 1)
+        out.append((z * step_size(q)).astype(np.float32))
+    return tuple(out)
+
+
+def length_class(length, q):
+    """Oracle: 0..3 by the steps of LENGTHS that `length` lies below the longest that q allows."""
+    allowed = [int(n) for n in LENGTHS if n < q] + [q]
+    steps = len(allowed) - 1 - allowed.index(length)
+    return int(steps >= 1) + int(steps >= 3) + int(steps >= 5)
+
+
+def places(band, lengths):
+    """(index into the band, length of its piece) of all kept latents."""
+    kept = kept_mask(band, lengths)
+    for at in np.argwhere(kept).tolist():
+        yield tuple(at), int(lengths[at[1] // band.side, at[2] // band.side])
+
+
+def price(value, integer, row):
+    """Squared error in steps + 0.15 bits under a table row; `integer` within +-31."""
+    return (value - integer) ** 2 - 0.15 * np.log2((int(row[integer + 31]) + 1) / 2**24)
+
+
+def brute_force(scaled, q, lengths, table):
+    """By a loop: each latent rounded, or one step nearer to zero where that is cheaper, and the summed prices."""
+    octave = round(np.log2(q))
+    bands, best, plain = [], 0.0, 0.0
+    for band, first, z in zip(BANDS, FIRST, scaled):
+        out = np.zeros(z.shape, dtype=np.int64)
+        for at, length in places(band, lengths):
+            nearest = int(np.rint(z[at]))
+            if abs(nearest) <= 31:
+                row = table[octave, length_class(length, q), first + at[0]]
+                nearer = nearest - int(np.sign(nearest))
+                prices = price(float(z[at]), nearest, row), price(float(z[at]), nearer, row)
+                plain, best = plain + prices[0], best + min(prices)
+                nearest = nearest if prices[0] <= prices[1] else nearer
+            out[at] = nearest
+        bands.append(out)
+    return bands, best, plain
+
+
+def lagrangian(tokens, scaled, q, lengths, table):
+    """Summed prices of Tokens, of all latents within `lengths` whose rounded value has a symbol."""
+    octave, total = round(np.log2(q)), 0.0
+    for band, first, z, k in zip(BANDS, FIRST, scaled, tokens.bands):
+        for at, length in places(band, lengths):
+            if abs(int(np.rint(z[at]))) <= 31:
+                row = table[octave, length_class(length, q), first + at[0]]
+                total += price(float(z[at]), int(k[at]), row)
+    return total
+
+
+def test_lambda_is_that_of_the_training():
+    assert LAMBDA == 0.15
+
+
+@pytest.mark.parametrize("q", [1, 8, 20, 100, 700, 1024])
+def test_never_dearer_than_rounding(q, toy_tables):
+    """With tables that are the same in all length classes, one pass decides."""
+    table = np.broadcast_to(toy_tables["latents"][:, :1], LEVEL.shape)
+    latents = random_latents(1, 2, q, seed=q)
+    scaled = [z / np.float32(step_size(q)) for z in latents]
+    everywhere = np.full((1, 2), q)
+    bands, best, plain = brute_force(scaled, q, everywhere, table)
+    tokens = draft(latents, q, table)
+    for got, expected in zip(tokens.bands, bands):
+        np.testing.assert_array_equal(got, expected)
+    got = lagrangian(tokens, scaled, q, everywhere, table)
+    assert got == pytest.approx(best, rel=1e-9)
+    assert got < plain
+
+
+def test_second_pass_uses_the_length_classes_of_the_first(toy_tables):
+    q, table = 100, toy_tables["latents"]
+    latents = tuple(z * 0.25 for z in random_latents(2, 2, q, seed=6))
+    for z, side in zip(latents, (1, 2, 4)):
+        z[:, :side, side:] *= 0.2  # this piece keeps fewer tokens
+    scaled = [z / np.float32(step_size(q)) for z in latents]
+    lengths = np.full((2, 2), q)
+    for _ in range(2):
+        bands, _, plain = brute_force(scaled, q, lengths, table)
+        used, before = np.zeros((2, 2), dtype=int), lengths
+        for band, z in zip(BANDS, bands):
+            for latent, y, x in np.argwhere(z):
+                token = band.token_index[latent, y % band.side, x % band.side]
+                piece = y // band.side, x // band.side
+                used[piece] = max(used[piece], token + 1)
+        lengths = np.array([[min(q, min(n for n in LENGTHS if n >= u)) for u in row] for row in used])
+    assert len({length_class(n, q) for n in before.ravel()}) > 1, "the case is too easy"
+    tokens = draft(latents, q, table)
+    np.testing.assert_array_equal(tokens.lengths, lengths)
+    for got, expected in zip(tokens.bands, bands):
+        np.testing.assert_array_equal(got, expected)
+    assert lagrangian(tokens, scaled, q, before, table) <= plain
+
+
+@pytest.mark.parametrize("q", [1, 50, 1024])
+@pytest.mark.parametrize("name, most", [("level", 0.5), ("toy", 1.0)])
+def test_kept_latents_come_back_within_a_step(name, most, q, toy_tables):
+    table = (
+        LEVEL if name == "level" else toy_tables["latents"] // 2 + (1 << 17)
+    )  # mild: no bit is worth more than a step
+    latents = random_latents(2, 1, q, seed=q)
+    tokens = draft(latents, q, table)
+    back = dequantize(tokens, q)
+    for band, z, b in zip(BANDS, latents, back):
+        kept = kept_mask(band, tokens.lengths)
+        assert b.dtype == np.float32 and not b[~kept].any()
+        assert np.abs(z - b)[kept].max(initial=0) <= most * step_size(q) * (1 + 1e-4)
+
+
+class Checked:
+    """A source that asks RateAware and holds each of its choices against all three candidates, in a loop."""
+
+    def __init__(self, latents, q, lengths, coder):
+        self.source, self.lengths, self.coder = RateAware(latents, q, lengths, coder), lengths, coder
+        self.scaled = [z / np.float32(step_size(q)) for z in latents]
+        self.asked = self.moved = 0
+
+    def values(self, band, members, here, rows, centres):
+        got = self.source.values(band, members, here, rows, centres)
+        scaled = self.scaled[band][members][here]
+        assert got.shape == scaled.shape and got.dtype == np.int32
+        for value, chosen, row, centre in zip(scaled.tolist(), got.tolist(), rows.tolist(), centres.tolist()):
+            nearest = int(np.rint(value))
+            prices = {}
+            for k in (nearest - 1, nearest, nearest + 1):
+                symbol = k - centre + 31 if abs(k - centre) <= 31 else 63
+                probability = (int(self.coder.latents[row, symbol]) + 1) / 2**24
+                prices[k] = (value - k) ** 2 - 0.15 * np.log2(probability)
+            assert chosen in prices and prices[chosen] <= min(prices.values()) + 1e-6
+            self.moved += chosen != nearest
+        self.asked += len(got)
+        return got
+
+
+@pytest.mark.parametrize("q", [3, 100, 1024])
+def test_rate_aware_choices_are_the_cheapest(q, coder):
+    lengths = np.array([[q, min(q, 20)]])
+    checked = Checked(random_latents(1, 2, q, seed=q), q, lengths, coder)
+    writer = Writer()
+    tokens, _ = walk(writer, coder, q, 1, 2, checked)
+    np.testing.assert_array_equal(tokens.lengths, lengths)
+    assert checked.asked == 3 * lengths.sum()
+    assert checked.moved > 0 or q == 3 or isinstance(coder, RawCoder)
+    got, _ = walk(Reader(writer.to_bytes()), coder, q, 1, 2)
+    assert got.sha256 == tokens.sha256
+
+
+def test_source_trims_where_the_coder_asks(coder, toy_tables):
+    latents = tuple(z * 0.03 for z in random_latents(2, 2, 100, seed=4))
+    got = source(latents, 100, coder, toy_tables["latents"]).lengths
+    drafted = draft(latents, 100, toy_tables["latents"]).lengths
+    assert drafted.min() < 100
+    np.testing.assert_array_equal(got, np.full((2, 2), 100) if isinstance(coder, LearnedCoder) else drafted)
+
+
+def test_rate_aware_choices_of_the_raw_coder_are_the_nearest():
+    latents = random_latents(1, 1, 64, seed=1)
+    tokens, _ = walk(Writer(), RawCoder(), 64, 1, 1, RateAware(latents, 64, np.array([[64]]), RawCoder()))
+    for band, z, k in zip(BANDS, latents, tokens.bands, strict=True):
+        np.testing.assert_array_equal(k, np.rint(z / np.float32(step_size(64))) * kept_mask(band, tokens.lengths))
+
+
+def test_rate_aware_choices_stay_within_what_is_coded(coder):
+    latents = [np.zeros((b.latents, b.side, b.side), dtype=np.float32) for b in BANDS]
+    latents[0][:2, 0, 0] = 1e7, -1e7
+    tokens, _ = walk(Writer(), coder, 1024, 1, 1, RateAware(latents, 1024, np.array([[16]]), coder))
+    assert np.abs(tokens.bands[0][:2, 0, 0]).tolist() in (
+        [32767, 32767],
+        [32766, 32767],
+        [32767, 32766],
+        [32766, 32766],
+    )
+    assert np.sign(tokens.bands[0][:2, 0, 0]).tolist() == [1, -1]
+
+
+@pytest.mark.parametrize(
+    "value, expected", [(30.6, 30), (31.4, 31), (31.6, 32), (-30.6, -30), (0.6, 0), (0.9, 1), (-1.4, -1)]
+)
+def test_largest_symbol_moves_and_escapes_stay(value, expected):
+    """Under a table in which +-31 and +-1 are dear; 32 would be an escape."""
+    table = LEVEL.copy()
+    table[..., [0, 30, 32, 62]] = 1 << 14  # 4 bits dearer: 0.6 squared steps
+    bands = [np.zeros((b.latents, b.side, b.side), dtype=np.float32) for b in BANDS]
+    bands[0][0, 0, 0] = value * step_size(64)
+    assert draft(bands, 64, table).bands[0][0, 0, 0] == expected
+
+
+def test_steps_fall_as_q_rises():
+    steps = step_size(np.arange(1, 1025))
+    assert (np.diff(steps) < 0).all() and steps[-1] > 0
+
+
+@pytest.mark.parametrize("q", [1, 3, 64, 1000, 1024])
+def test_latents_are_divided_by_the_step_of_q(q):
+    bands = tuple(np.full((b.latents, b.side, b.side), 3 * step_size(q), dtype=np.float32) for b in BANDS)
+    tokens = draft(bands, q, LEVEL)
+    assert tokens.lengths.tolist() == [[q]]
+    for band, z in zip(BANDS, tokens.bands):
+        np.testing.assert_array_equal(z, 3 * kept_mask(band, tokens.lengths))
+
+
+def test_latents_beyond_the_largest_are_clipped():
+    bands = [np.zeros((b.latents, b.side, b.side), dtype=np.float32) for b in BANDS]
+    bands[0][:2, 0, 0] = 1e7, -1e7
+    tokens = draft(bands, 1024, LEVEL)
+    assert tokens.bands[0][:2, 0, 0].tolist() == [32767, -32767]
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_whole_pieces_repeats_the_edge(axis):
+    rng = np.random.default_rng(0)
+    for n in range(1, 131):
+        shape = (n, 5, 3) if axis == 0 else (5, n, 3)
+        pixels = rng.integers(256, size=shape, dtype=np.uint8)
+        got = whole_pieces(pixels)
+        height, width = (-(-side // 64) * 64 for side in shape[:2])
+        y, x = np.minimum(np.arange(height), shape[0] - 1), np.minimum(np.arange(width), shape[1] - 1)
+        assert got.dtype == np.uint8 and got.flags.c_contiguous
+        np.testing.assert_array_equal(got, pixels[y][:, x])
+
+
+def test_whole_pieces_leaves_whole_pieces_alone(photo):
+    np.testing.assert_array_equal(whole_pieces(photo), photo)
+    np.testing.assert_array_equal(whole_pieces(photo[:, ::-1]), photo[:, ::-1])

@@ -1,0 +1,305 @@
+"""The encoder's search: on quadratics whose optimum is known, and its effort on real pictures."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from odpiece.codec import decode, encode
+from odpiece.codec.bands import refinement
+from odpiece.codec.bands.picture import EFFORT, Analyzed, read
+from odpiece.codec.bands.quantization import dequantize
+from odpiece.codec.bands.refinement import MARGIN, PACE, ROUNDS, refine, tiled_error
+from odpiece.codec.bands.tokens import Tokens
+from odpiece.formats.container import unpack
+from odpiece.formats.errors import OptionError
+from odpiece.models.interface import BANDS, step_size
+from odpiece.models.library import load_model
+
+Q = 100
+STEP = step_size(Q)
+
+
+class Toy:
+    """A codec of plain rounding and a quadratic error: stiffness * (decoded - goal)^2.
+
+    `sizes` gives the bytes of each coding in turn, from several segments.
+    """
+
+    def __init__(self, goal, stiffness=1.0, sizes=(10,)):
+        self.goal, self.stiffness, self.sizes = goal, stiffness, sizes
+        self.given, self.made, self.asked = [], [], []
+
+    def code(self, latents):
+        size = self.sizes[len(self.given) % len(self.sizes)]
+        self.given.append(tuple(z.copy() for z in latents))
+        bands = tuple(np.rint(z / STEP).astype(np.int32) for z in latents)
+        self.made.append((bytes([len(self.made)] * size), Tokens(None, bands)))
+        return self.made[-1]
+
+    def measure(self, tokens, latents):
+        self.asked.append(latents is not None)
+        decoded = dequantize(tokens, Q)
+        differences = [d - g for d, g in zip(decoded, self.goal, strict=True)]
+        for z, d, difference in zip(latents or (), decoded, differences):
+            z += PACE * (d - self.stiffness * difference - z)
+        return self.stiffness * sum(float(np.square(d).sum()) for d in differences)
+
+    def cost(self, coded, slope):
+        """The oracle: squared error in steps and 0.15 a bit."""
+        return self.measure(coded[1], None) / STEP**2 + 0.15 * slope * 8 * len(coded[0])
+
+
+def bands(seed, spread):
+    rng = np.random.default_rng(seed)
+    return tuple((rng.normal(0, spread, (5, side, side)) * STEP).astype(np.float32) for side in (1, 2, 4))
+
+
+@pytest.fixture
+def start():
+    return bands(0, 3)
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_no_rounds_code_once_and_measure_nothing(start):
+    toy = Toy(bands(1, 3))
+    first = tuple(z.copy() for z in start)
+    got = refine(start, Q, 1.0, toy.code, toy.measure, 0)
+    assert got is toy.made[0][0] and (len(toy.made), toy.asked) == (1, [])
+    assert same(toy.given[0], first)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 7])
+def test_each_round_codes_and_measures_once(rounds, start):
+    """The last coding is measured without gradients, which nothing would follow."""
+    toy = Toy(bands(1, 3))
+    refine(start, Q, 1.0, toy.code, toy.measure, rounds)
+    assert len(toy.made) == rounds + 1
+    assert toy.asked == [True] * rounds + [False]
+
+
+def test_latents_go_part_of_the_way_to_the_goal(start):
+    """Of an orthonormal synthesis the gradient points to the goal, whatever rounding did."""
+    toy = Toy(bands(1, 3))
+    before = tuple(z.copy() for z in start)
+    refine(start, Q, 1.0, toy.code, toy.measure, 5)
+    for number, latents in enumerate(toy.given):
+        for z, first, goal in zip(latents, before, toy.goal, strict=True):
+            np.testing.assert_allclose(z, goal + (1 - PACE) ** number * (first - goal), atol=1e-4 * STEP)
+
+
+def test_the_optimum_is_found(start):
+    toy = Toy(tuple(np.rint(z / STEP) * STEP + 0.3 * STEP for z in bands(1, 3)))
+    got = refine(start, Q, 1.0, toy.code, toy.measure, 8)
+    (tokens,) = (tokens for data, tokens in toy.made if data == got)
+    assert same(tokens.bands, [np.rint(z / STEP) for z in toy.goal])
+    assert not same(toy.made[0][1].bands, tokens.bands)
+
+
+@pytest.mark.parametrize("stiffness", [0.3, 1.0, 2.0, 6.0, -1.0], ids=lambda s: f"stiffness {s}")
+@pytest.mark.parametrize("slope", [0.2, 1.0, 5.0])
+@pytest.mark.parametrize("sizes", [(10,), (30, 40, 20, 200), (500, 90, 91)], ids=str)
+def test_the_cheapest_of_all_rounds_is_kept(stiffness, slope, sizes, start):
+    """Also where the rounds lead astray: of stiffness 6 they diverge, of -1 they run away from the goal."""
+    toy = Toy(bands(1, 3), stiffness, sizes)
+    got = refine(start, Q, slope, toy.code, toy.measure, 6)
+    costs = [toy.cost(coded, slope) for coded in toy.made]
+    assert got is toy.made[int(np.argmin(costs))][0]
+    assert len(set(costs)) > 1
+
+
+def test_a_steep_slope_prefers_few_bytes(start):
+    """The first coding is small and far from the goal, the others are large and near."""
+    for slope, expected in ((1.0, 1), (50.0, 0)):
+        toy = Toy(bands(1, 3), sizes=(100, 200))
+        assert refine(start, Q, slope, toy.code, toy.measure, 1) is toy.made[expected][0]
+
+
+def box(grid):
+    """The sum of each place and its eight neighbours; beyond the edges is nothing."""
+    rows, columns = grid.shape
+    padded = np.pad(grid, 1)
+    return sum(padded[y : y + rows, x : x + columns] for y in range(3) for x in range(3))
+
+
+def by_piece(band, grid):
+    """Sums over pieces of (latents, h, w)."""
+    _, height, width = grid.shape
+    return grid.reshape(-1, height // band.side, band.side, width // band.side, band.side).sum((0, 2, 4))
+
+
+class Reaching:
+    """A Transform in which each piece's error is the latents' energy there and in the eight pieces around."""
+
+    def __init__(self):
+        self.sizes = []
+
+    def error(self, latents, q, pixels, importance, gradients):
+        assert pixels.flags.c_contiguous and pixels.shape[:2] == importance.shape and q == Q
+        weight = importance[::64, ::64] * (1.0 + pixels[::64, ::64, 0])
+        self.sizes.append(weight.shape)
+        energy = sum(by_piece(band, z**2) for band, z in zip(BANDS, latents, strict=True))
+        reach = box(weight)
+        found = (2 * z * reach.repeat(b.side, 0).repeat(b.side, 1) for b, z in zip(BANDS, latents))
+        return weight * box(energy), tuple(found) if gradients else ()
+
+
+@pytest.mark.parametrize("rows, columns", [(1, 1), (3, 2), (4, 4), (9, 7)])
+def test_tiles_add_up_to_the_whole(rows, columns, random_tokens, monkeypatch):
+    """Exactly, where the synthesis reaches no further than the margin; and no tile is large."""
+    monkeypatch.setattr(refinement, "TILE", 4)
+    rng, transform = np.random.default_rng(rows), Reaching()
+    tokens = random_tokens(rows, columns, Q)
+    latents = tuple(rng.normal(size=z.shape) for z in tokens.bands)
+    pixels = rng.integers(0, 256, (64 * rows, 64 * columns, 3), dtype=np.uint8)
+    alpha = rng.integers(0, 2, pixels.shape[:2], dtype=np.uint8)
+    errors, gradients = Reaching().error(dequantize(tokens, Q), Q, pixels, alpha.astype(np.float32), True)
+    wanted = [z + PACE * (d - g / 2 - z) for z, d, g in zip(latents, dequantize(tokens, Q), gradients)]
+    total = tiled_error(transform, tokens, Q, pixels, alpha, latents)
+    assert total == pytest.approx(errors.sum(dtype=np.float64), rel=1e-6)
+    for got, expected in zip(latents, wanted, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    assert max(max(size) for size in transform.sizes) <= 4 + 2 * MARGIN
+    assert len(transform.sizes) == -(-rows // 4) * -(-columns // 4)
+    assert tiled_error(transform, tokens, Q, pixels, alpha) == total
+
+
+def test_tiles_that_see_everything_are_exact(example, monkeypatch):
+    """Of the installed model: four tiles of 2x2 pieces whose margin reaches to the ends of the picture."""
+    transform, everywhere = load_model().transform, np.ones(example.shape[:2], dtype=np.float32)
+    latents = tuple(z.copy() for z in transform.analyze(example))
+    tokens = read(encode(example, Q, effort=0)).tokens
+    decoded = dequantize(tokens, Q)
+    errors, gradients = transform.error(decoded, Q, example, everywhere, True)
+    expected = [z + PACE * (d - g / 2 - z) for z, d, g in zip(latents, decoded, gradients)]
+    monkeypatch.setattr(refinement, "TILE", 2)
+    monkeypatch.setattr(refinement, "MARGIN", 2)
+    total = tiled_error(transform, tokens, Q, example, None, latents)
+    assert total == pytest.approx(errors.sum(dtype=np.float64), rel=1e-5)
+    for got, wanted in zip(latents, expected, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_efforts_rise():
+    assert len(ROUNDS) == 10 and ROUNDS[0] == 0 and list(ROUNDS) == sorted(set(ROUNDS))
+
+
+@pytest.fixture(scope="module")
+def detail(example):
+    """uint8 (128, 128, 3): the middle of the example."""
+    return np.ascontiguousarray(example[64:192, 64:192])
+
+
+def own_cost(data, pixels, q, slope=1.0):
+    """D / step^2 + slope * 0.15 * R of a file of whole pieces, by the model's own measure of D."""
+    transform = load_model().transform
+    everywhere = np.ones(pixels.shape[:2], dtype=np.float32)
+    errors, _ = transform.error(dequantize(read(data).tokens, q), q, pixels, everywhere, False)
+    _, _, segments = unpack(data)
+    bits = 8 * sum(len(part.payload) for part in segments)
+    return errors.sum(dtype=np.float64) / step_size(q) ** 2 + slope * 0.15 * bits
+
+
+@pytest.mark.parametrize("q, slope", [(16, 1.0), (256, 2.5), (1024, 1.0)])
+def test_more_effort_never_costs_more(q, slope, detail):
+    picture = Analyzed(detail)
+    costs = [own_cost(picture.encode(q, effort=effort, slope=slope), detail, q, slope) for effort in range(5)]
+    assert (np.diff(costs) <= 0).all(), costs
+    assert costs[4] < 0.995 * costs[0], costs
+
+
+def test_effort_pays_in_the_picture_that_is_decoded(detail):
+    """By an oracle of the cost: of pixels that are rounded and clipped, and of the whole file."""
+
+    def cost(effort):
+        data = encode(detail, 1024, effort=effort)
+        error = np.square(decode(data) / 127.5 - detail / 127.5).sum()
+        return error / step_size(1024) ** 2 + 0.15 * 8 * len(data)
+
+    assert cost(5) < 0.99 * cost(0)
+
+
+def test_the_default_effort(detail):
+    data = encode(detail, 1024)
+    assert data == encode(detail, 1024, effort=EFFORT) != encode(detail, 1024, effort=0)
+
+
+def test_no_effort_needs_no_gradients(photo):
+    model = load_model()
+    plain = SimpleNamespace(
+        transform=SimpleNamespace(analyze=model.transform.analyze),
+        prior=model.prior,
+        static_tables=model.static_tables,
+        fingerprint=model.fingerprint,
+        family=model.family,
+    )
+    assert encode(photo, 30, effort=0, model=plain) == encode(photo, 30, effort=0)
+
+
+@pytest.mark.parametrize("effort", [-1, 10, 1000])
+def test_efforts_that_do_not_exist(effort, photo):
+    with pytest.raises(OptionError, match="effort"):
+        encode(photo, 20, effort=effort)
+
+
+def test_a_steeper_slope_gives_fewer_bytes_and_less_quality(example):
+    picture = Analyzed(example)
+    files = [picture.encode(64, effort=0, slope=slope) for slope in (0.5, 1.0, 2.0, 4.0)]
+    errors = [np.square(picture.decoded(data).astype(float) - example).mean() for data in files]
+    assert (np.diff([len(data) for data in files]) < 0).all()
+    assert (np.diff(errors) > 0).all()
+    assert files[1] == encode(example, 64, effort=0)
+
+
+class Watched:
+    """A Transform that records what `error` is asked, and may paint over what does not count."""
+
+    def __init__(self, transform, paint):
+        self.analyze, self._error, self._paint = transform.analyze, transform.error, paint
+        self.asked = []
+
+    def error(self, latents, q, pixels, importance, gradients):
+        self.asked.append((pixels, importance))
+        if self._paint:
+            pixels = np.where(importance[..., None] > 0, pixels, np.uint8(255) - pixels)
+        return self._error(latents, q, pixels, importance, gradients)
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_only_what_is_seen_counts(transparent, photo):
+    """Neither pixels that fill up the last pieces nor those behind an alpha of 0."""
+    pixels, alpha = photo[60:160, :70], photo[60:160, :70, 0] // 64 * 64
+    seen = np.zeros((128, 128), dtype=bool)
+    seen[:100, :70] = (alpha > 0) | (not transparent)
+    assert not transparent or 0.2 < seen[:100, :70].mean() < 0.99
+    given = np.dstack([pixels, alpha]) if transparent else pixels
+    model, files = load_model(), []
+    for paint in (False, True):
+        watched = Watched(model.transform, paint)
+        parts = {name: getattr(model, name) for name in ("prior", "static_tables", "fingerprint", "family")}
+        files.append(encode(given, 64, model=SimpleNamespace(transform=watched, **parts)))
+        assert len(watched.asked) == ROUNDS[EFFORT] + 1
+        for padded, importance in watched.asked:
+            assert padded.dtype == np.uint8 and padded.shape == (128, 128, 3) and importance.dtype == np.float32
+            np.testing.assert_array_equal(importance, seen)
+            np.testing.assert_array_equal(padded[seen], pixels[seen[:100, :70]])
+    assert files[0] == files[1] == encode(given, 64)
+
+
+@pytest.mark.parametrize("look", ["Natural", "", None, 1])
+def test_looks_that_do_not_exist(look, photo):
+    with pytest.raises(OptionError, match="faithful"):
+        decode(encode(photo, 2, effort=0), look=look)
+
+
+def test_looks_decode_the_same_tokens_to_other_pixels(photo):
+    data = encode(np.dstack([photo, photo[..., 0]]), 64, effort=0)
+    faithful, natural = decode(data), decode(data, look="natural")
+    assert faithful.shape == natural.shape == (192, 256, 4)
+    np.testing.assert_array_equal(faithful, decode(data, look="faithful"))
+    np.testing.assert_array_equal(natural[..., 3], faithful[..., 3])
+    np.testing.assert_array_equal(natural, decode(data, look="natural"))
+    assert not np.array_equal(natural[..., :3], faithful[..., :3])

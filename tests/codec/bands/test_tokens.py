@@ -1,0 +1,142 @@
+"""The token layout, against loops that follow its description."""
+
+import struct
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from odpiece.codec.bands.tokens import LENGTHS, Tokens, first_groups, full_length_index, kept_mask, trim
+from odpiece.models.interface import BANDS
+
+SIDES, RANKS, LATENTS = (1, 2, 4), (16, 12, 60), (48, 36, 180)  # of the scales 64, 32, 16
+
+# (band, rank, block) of the tokens 0..1023: by scale, then by rank, then by block in raster order
+ORDER = [(b, rank, block) for b in range(3) for rank in range(RANKS[b]) for block in range(SIDES[b] ** 2)]
+
+
+def places():
+    """(token, band, latent, row, column) of the 3072 latents of a piece."""
+    for token, (b, rank, block) in enumerate(ORDER):
+        for i in range(3):
+            yield token, b, 3 * rank + i, block // SIDES[b], block % SIDES[b]
+
+
+def cut(tokens_bands, lengths):
+    """Loop oracle: copies of the bands, zero beyond the pieces' lengths."""
+    out = [np.zeros_like(z) for z in tokens_bands]
+    for (row, column), length in np.ndenumerate(lengths):
+        for token, b, latent, y, x in places():
+            if token < length:
+                at = latent, row * SIDES[b] + y, column * SIDES[b] + x
+                out[b][at] = tokens_bands[b][at]
+    return out
+
+
+def assert_bands_equal(got, expected):
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_token_order_is_the_documented_one():
+    got = [(int(BANDS[b].token_index[latent, y, x]), b, latent, y, x) for _, b, latent, y, x in places()]
+    assert got == list(places())
+
+
+def test_a_piece_has_1024_tokens_of_three_latents():
+    count = Counter(np.concatenate([b.token_index.ravel() for b in BANDS]).tolist())
+    assert count == {token: 3 for token in range(1024)}
+
+
+def test_bands_have_the_documented_shapes():
+    assert tuple(b.side for b in BANDS) == SIDES
+    assert tuple(b.latents for b in BANDS) == LATENTS
+    assert [b.token_index.shape for b in BANDS] == [(n, s, s) for n, s in zip(LATENTS, SIDES)]
+
+
+def test_groups_cover_all_ranks_in_order():
+    for band, ranks in zip(BANDS, RANKS):
+        expected = [g for g, size in enumerate(band.groups) for _ in range(3 * size)]
+        assert band.group_of_latent.tolist() == expected
+        assert sum(band.groups) == ranks
+
+
+def test_lengths_are_the_ends_of_groups():
+    ends = [0]
+    for band in BANDS:
+        for size in band.groups:
+            ends.append(ends[-1] + size * band.side**2)
+    assert LENGTHS.tolist() == ends
+    assert ends[-1] == 1024
+
+
+def test_full_length_index_is_the_shortest_length_that_holds_q():
+    for q in range(1, 1025):
+        assert full_length_index(q) == min(i for i, n in enumerate(LENGTHS) if n >= q)
+
+
+@pytest.mark.parametrize("lengths", [[[0]], [[1024]], [[1, 17, 300]], [[64, 65], [1023, 2], [0, 16]]])
+def test_kept_mask_equals_a_loop(lengths):
+    lengths = np.array(lengths)
+    ones = [np.ones((n, s * lengths.shape[0], s * lengths.shape[1]), bool) for n, s in zip(LATENTS, SIDES)]
+    assert_bands_equal([kept_mask(b, lengths) for b in BANDS], cut(ones, lengths))
+
+
+@pytest.mark.parametrize("q", [1, 2, 15, 16, 17, 20, 64, 100, 1023, 1024])
+def test_trim_cuts_to_the_shortest_length_that_loses_nothing(q, random_bands):
+    rng = np.random.default_rng(q)
+    bands = [z * (rng.random(z.shape) < 0.002) for z in random_bands(3, 4, seed=q)]
+    bands[0][:, 0, 0] = bands[1][:, :2, :2] = bands[2][:, :4, :4] = 0  # the first piece keeps nothing
+    last = np.zeros((3, 4), dtype=int)
+    for row, column in np.ndindex(3, 4):
+        for token, b, latent, y, x in places():
+            if token < q and bands[b][latent, row * SIDES[b] + y, column * SIDES[b] + x]:
+                last[row, column] = token + 1
+    expected = [[min(q, min(n for n in LENGTHS if n >= used)) for used in row] for row in last]
+    got = trim(bands, q)
+    np.testing.assert_array_equal(got.lengths, expected)
+    assert got.lengths[0, 0] == 0
+    assert_bands_equal(got.bands, cut(bands, np.full((3, 4), q)))
+
+
+@pytest.mark.parametrize("count", [0, 1, 16, 50, 500, 1024])
+def test_first_keeps_a_prefix_of_every_piece(count, random_tokens):
+    tokens = random_tokens(2, 2, seed=4)
+    lengths = np.array([[min(n, count) for n in row] for row in tokens.lengths])
+    got = tokens.first(count)
+    np.testing.assert_array_equal(got.lengths, lengths)
+    assert_bands_equal(got.bands, cut(tokens.bands, lengths))
+    assert got.count == lengths.sum()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 5, 6, 12, 18, 99])
+def test_first_groups_are_those_of_all_bands_in_order(count, random_tokens):
+    tokens = random_tokens(1, 2, seed=5)
+    sizes = [3 * n for band in BANDS for n in band.groups]  # latents of a block
+    everything = np.concatenate([np.full(n, g) for g, n in enumerate(sizes)])
+    got = first_groups(tokens, count)
+    np.testing.assert_array_equal(got.lengths, tokens.lengths)
+    for z, whole, first in zip(got.bands, tokens.bands, (0, 48, 84), strict=True):
+        for latent in range(len(z)):
+            expected = whole[latent] if everything[first + latent] < count else 0 * whole[latent]
+            np.testing.assert_array_equal(z[latent], expected)
+
+
+def test_to_bytes_is_lengths_then_bands_in_raster_order():
+    bands = tuple(np.arange(n * 2 * s * s, dtype=np.int32).reshape(n, s, 2 * s) - 3000 for n, s in zip(LATENTS, SIDES))
+    tokens = Tokens(np.array([[1024, 17]], dtype=np.int32), bands)
+    flat = [int(z[at]) for z in bands for at in np.ndindex(z.shape)]
+    assert tokens.to_bytes() == struct.pack("<2H", 1024, 17) + struct.pack(f"<{len(flat)}h", *flat)
+    assert len(flat) == 2 * 3072
+
+
+def test_sha256_changes_with_every_latent_and_length(random_tokens):
+    tokens = random_tokens(1, 1, q=1024, seed=9)
+    hashes = {tokens.sha256, Tokens(tokens.lengths - 1, tokens.bands).sha256}
+    for b, z in enumerate(tokens.bands):
+        for at in np.ndindex(z.shape):
+            changed = z.copy()
+            changed[at] += 1
+            hashes.add(Tokens(tokens.lengths, (*tokens.bands[:b], changed, *tokens.bands[b + 1 :])).sha256)
+    assert len(hashes) == 2 + 3072
+    assert Tokens(tokens.lengths.copy(), tuple(z.copy() for z in tokens.bands)).sha256 == tokens.sha256
