@@ -38,7 +38,9 @@ def train():
 
 
 @train.command()
-@click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
+@click.option(
+    "--data", type=FOLDER, required=True, multiple=True, help="Folder of training pictures, more than once for several."
+)
 @click.option("--val", type=FOLDER, required=True, help="Folder of validation pictures, never trained on.")
 @click.option("--out", type=OUT, required=True, help="Folder for checkpoints and the log.")
 @click.option(
@@ -49,19 +51,30 @@ def train():
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
 @click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+@click.option(
+    "--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops of 256x256 a step and process."
+)
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores to use, 0 for all.")
-@click.option("--start", type=CHECKPOINT, help="Weights file (.safetensors) to begin with. [default: from scratch]")
-def tokenizer(data, val, out, minutes, resume, cache, threads, start):
-    """Train the tokenizer and, jointly, a float prior."""
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
+)
+@click.option(
+    "--init", "start", type=CHECKPOINT, help="Weights file (.safetensors) to begin with. [default: from scratch]"
+)
+def tokenizer(data, val, out, minutes, resume, cache, batch, threads, device, start):
+    """Train the tokenizer and, jointly, a float prior.
+
+    In N processes, for N GPUs or cores: torchrun --nproc-per-node N --no-python odpiece train tokenizer ...
+    """
     _require_torch()
 
     from odpiece.models.training.bands.loop import TrainOptions, train_tokenizer
 
     try:
-        options = TrainOptions(data, val, out, minutes, resume, start, cache, threads=threads)
+        options = TrainOptions(data, val, out, minutes, resume, start, cache, batch, threads, device)
     except ValueError as error:
         raise OptionError(str(error)) from None
-    for row in train_tokenizer(options):
+    for row in train_tokenizer(options) or ():
         click.echo(f"q {row['q']:>4}  {row['psnr']:.2f} dB  {row['bpp']:.4f} bits a pixel")
 
 

@@ -90,11 +90,24 @@ BANDS = (
 # Quantization steps at q = 1, 2, 4, ..., 1024: at each the step at which q tokens a piece are no longer
 # what limits the picture, falling faster from octave to octave (measured, see docs/decisions.md).
 STEP_AT_OCTAVE = (11.0, 10.1, 9.2, 7.8, 6.4, 5.0, 3.8, 2.74, 1.9, 1.26, 0.8)
+# Steps of the mean colour, the first token, as parts of those
+MEAN_STEP_AT_OCTAVE = (1.0, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5)
 
 
 def step_size(q):
     """Quantization step for quality `q` (1..1024, scalar or array), in units of the latents."""
     return np.exp(octave_weights(q).astype(np.float64) @ np.log(STEP_AT_OCTAVE))
+
+
+def latent_steps(q):
+    """The step of each latent at quality `q` (1..1024, scalar or array): float64 (..., latents), one array a band.
+
+    The mean colour of a piece has a finer one: its error is seen as a mesh of squares.
+    """
+    weights = octave_weights(q).astype(np.float64)
+    steps = [np.repeat(step_size(q)[..., None], band.latents, axis=-1) for band in BANDS]
+    steps[0][..., :LATENTS_PER_TOKEN] *= np.exp(weights @ np.log(MEAN_STEP_AT_OCTAVE))[..., None]
+    return tuple(steps)
 
 
 def octave_weights(q):

@@ -5,7 +5,7 @@ import numpy as np
 from odpiece.codec.bands.coders import FIRST_ROW, LARGEST, length_classes, octave, to_symbols
 from odpiece.codec.bands.tokens import MAX_LATENT, trim
 from odpiece.codec.range_coder import bits
-from odpiece.models.interface import BANDS, LAMBDA, step_size
+from odpiece.models.interface import BANDS, LAMBDA, latent_steps, step_size
 
 PASSES = 2
 
@@ -30,7 +30,7 @@ class RateAware:
 
     def __init__(self, latents, q, lengths, coder, slope=1.0):
         self.lengths = lengths
-        self._scaled = _scale(latents, q)
+        self._scaled, self._weights = _scale(latents, q), _error_weights(q)
         self._cost = slope * LAMBDA * bits(coder.latents)
 
     def values(self, band, members, here, rows, centres):
@@ -39,7 +39,8 @@ class RateAware:
         choices = np.rint(scaled).astype(np.int64) + np.array([[0], [-1], [1]])
         choices = np.clip(choices, -MAX_LATENT, MAX_LATENT)
         symbols = to_symbols(choices - centres)
-        cost = (scaled - choices) ** 2 + self._cost[rows, symbols]
+        weights = np.broadcast_to(self._weights[band][members][:, None, None], here.shape)[here]
+        cost = weights * (scaled - choices) ** 2 + self._cost[rows, symbols]
         return np.take_along_axis(choices, cost.argmin(axis=0)[None], axis=0)[0].astype(np.int32)
 
 
@@ -54,28 +55,38 @@ def draft(latents, q, table):
     lengths = np.full(scaled[0].shape[1:], q)
     for _ in range(PASSES):
         rounded = []
-        for band, first, z in zip(BANDS, FIRST_ROW, scaled):
+        for band, first, z, weights in zip(BANDS, FIRST_ROW, scaled, _error_weights(q)):
             classes = length_classes(lengths, q, band.side)
-            rounded.append(_round(z, cost[:, first : first + band.latents], classes))
+            rounded.append(_round(z, weights, cost[:, first : first + band.latents], classes))
         tokens = trim(rounded, q)
         lengths = tokens.lengths
     return tokens
 
 
 def _scale(latents, q):
-    return tuple(z.astype(np.float32) / np.float32(step_size(q)) for z in latents)
+    return tuple(z.astype(np.float32) / step for z, step in zip(latents, _steps(q)))
 
 
-def _round(scaled, cost, classes):
+def _steps(q):
+    """float32 (latents, 1, 1), one array a band: the step of each latent."""
+    return [steps.astype(np.float32)[:, None, None] for steps in latent_steps(q)]
+
+
+def _error_weights(q):
+    """float64 (latents,), one array a band: what an error of one step of each latent counts, in squared usual steps."""
+    return [(steps / step_size(q)) ** 2 for steps in latent_steps(q)]
+
+
+def _round(scaled, weights, cost, classes):
     """int32 like `scaled` (latents, h, w): rounded, then moved one step towards zero where that costs less.
 
-    `cost` is (classes, latents, 64), `classes` (h, w).
+    `weights` (latents,) of squared errors, `cost` (classes, latents, 64), `classes` (h, w).
     """
     nearest = np.clip(np.rint(scaled), -MAX_LATENT, MAX_LATENT).astype(np.int32)
     at = np.nonzero((nearest != 0) & (np.abs(nearest) <= LARGEST))
     value, high = scaled[at], nearest[at]
     low = high - np.sign(high)
-    gain = (value - low) ** 2 - (value - high) ** 2
+    gain = weights[at[0]] * ((value - low) ** 2 - (value - high) ** 2)
     row = classes[at[1:]], at[0]
     gain += cost[*row, low + LARGEST] - cost[*row, high + LARGEST]
     nearest[at] = np.where(gain < 0, low, high)
@@ -84,8 +95,7 @@ def _round(scaled, cost, classes):
 
 def dequantize(tokens, q):
     """float32 latents from Tokens at quality `q`, a tuple like Transform.analyze gives."""
-    step = np.float32(step_size(q))
-    return tuple(z.astype(np.float32) * step for z in tokens.bands)
+    return tuple(z.astype(np.float32) * step for z, step in zip(tokens.bands, _steps(q)))
 
 
 def whole_pieces(pixels):

@@ -34,7 +34,7 @@ SOURCE_WEIGHT = {
     "flower_photos": 0.6,
     "illustration": 0.3,
 }
-PICTURE_SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".ppm", ".tif", ".tiff", ".bmp"}
+PICTURE_SUFFIXES = {".png", ".webp", ".avif", ".jpg", ".jpeg", ".ppm", ".tif", ".tiff", ".bmp"}
 
 
 def list_pictures(folder):
@@ -158,7 +158,7 @@ def crop_batches(cache, batch, seed, ahead=4):
         yield ready.get()
 
 
-def to_float(pixels):
+def to_float(pixels, device="cpu"):
     """uint8 (B, H, W, 3) array to a float tensor (B, 3, H, W) in [-1, 1], channels last in memory."""
-    x = torch.tensor(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    x = torch.tensor(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
     return x.contiguous(memory_format=torch.channels_last)

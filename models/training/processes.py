@@ -14,12 +14,12 @@ LONGEST_WAIT = timedelta(hours=12)  # the first process may have a whole data se
 class Processes:
     """The processes of a run, seen from one of them: number `rank` of `count`, with a `device` of its own.
 
-    A run that torchrun did not start is a single process.
+    A run that torchrun did not start is a single process. `device` "auto" takes the GPU if there is one.
     """
 
-    def __init__(self):
+    def __init__(self, device="auto"):
         self.rank, self.count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        if torch.cuda.is_available():
+        if device == "cuda" or device == "auto" and torch.cuda.is_available():
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         else:
             self.device = torch.device("cpu")
@@ -32,6 +32,17 @@ class Processes:
     def shared(self, network):
         """`network` wrapped so that its gradients are the mean over all processes."""
         return DistributedDataParallel(network) if self.count > 1 else network
+
+    @torch.no_grad()
+    def average_gradients(self, parameters):
+        """Make the gradients of `parameters` the mean over all processes."""
+        if self.count == 1:
+            return
+        gradients = [p.grad for p in parameters]
+        flat = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(flat)
+        for gradient, mean in zip(gradients, (flat / self.count).split([g.numel() for g in gradients])):
+            gradient.copy_(mean.view_as(gradient))
 
     @contextmanager
     def first_before_others(self):
@@ -52,9 +63,9 @@ class Processes:
 
 
 @contextmanager
-def joined():
-    """Processes, connected while the context lasts."""
-    processes = Processes()
+def joined(device="auto"):
+    """Processes, connected while the context lasts; `device` as of Processes."""
+    processes = Processes(device)
     if processes.device.type == "cuda":
         torch.cuda.set_device(processes.device)
     if processes.count == 1:

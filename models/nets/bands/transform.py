@@ -72,6 +72,11 @@ class Linear(nn.Conv2d):
             return super().forward(x.float())
 
 
+def conv3(inputs, outputs):
+    """A 3x3 convolution that sees the edge go on beyond the border, so that borders teach no size."""
+    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate")
+
+
 class Residual(nn.Module):
     """x + scale * conv(silu(conv(x / scale) + condition(q))), (B, channels, h, w) to the same shape.
 
@@ -81,8 +86,8 @@ class Residual(nn.Module):
 
     def __init__(self, channels, hidden, conditioned=False):
         super().__init__()
-        self.expand = nn.Conv2d(channels, hidden, 3, padding=1)
-        self.reduce = nn.Conv2d(hidden, channels, 3, padding=1)
+        self.expand = conv3(channels, hidden)
+        self.reduce = conv3(hidden, channels)
         nn.init.zeros_(self.reduce.weight)
         nn.init.zeros_(self.reduce.bias)
         self.condition = nn.Parameter(torch.zeros(Q_OCTAVES, hidden)) if conditioned else None
@@ -175,7 +180,7 @@ class Look(nn.Module):
         self.middle = _residuals(a.look_middle_blocks, a.middle, a.middle_hidden, True)
         self.split16 = Linear(a.middle, 4 * a.fine)
         self.fine = _residuals(a.look_fine_blocks, a.fine, a.fine_hidden, True)
-        self.patch = nn.Conv2d(a.fine, 3 * PATCH**2, 3, padding=1)
+        self.patch = conv3(a.fine, 3 * PATCH**2)
         self.grain16 = Linear(GRAIN, a.middle) if grain else None
         self.grain8 = Linear(GRAIN, a.fine) if grain else None
         for layer in (self.grain16, self.grain8) if grain else ():

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from odpiece.models.interface import STEP_AT_OCTAVE
+from odpiece.models.interface import MEAN_STEP_AT_OCTAVE, STEP_AT_OCTAVE
 from odpiece.models.nets.bands.prior import Prior
 from odpiece.models.nets.bands.transform import Architecture, Residual, Tokenizer
 from odpiece.models.training.bands.gradient_graph import gradient_graph
@@ -56,7 +56,7 @@ def write_model(folder, name, architecture, tensors):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
-    facts = {"architecture": architecture.to_dict(), "steps": STEP_AT_OCTAVE}
+    facts = {"architecture": architecture.to_dict(), "steps": STEP_AT_OCTAVE, "mean_steps": MEAN_STEP_AT_OCTAVE}
     data = save(tensors, metadata={key: json.dumps(value) for key, value in facts.items()})
     digest = hashlib.sha256(data).hexdigest()
     (folder / f"{name}.safetensors").write_bytes(data)

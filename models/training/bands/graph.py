@@ -37,12 +37,16 @@ class Graph:
         return name
 
     def conv(self, x, name):
-        """The convolution `name`: a stride of its kernel where it has no bias, else 3x3 padded by 1."""
+        """The convolution `name`: a stride of its kernel where it has no bias, else 3x3 over repeated edges."""
         size = self.weights[f"{name}.weight"].shape[2:]
         if f"{name}.bias" in self.weights:
             both = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
-            return self.add("Conv", x, *both, kernel_shape=size, pads=[1, 1, 1, 1])
+            return self.add("Conv", self.edges(x), *both, kernel_shape=size)
         return self.add("Conv", x, self.weight(f"{name}.weight"), kernel_shape=size, strides=size)
+
+    def edges(self, x):
+        """`x` with its edge repeated once on each side."""
+        return self.add("Pad", x, self.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])), mode="edge")
 
     def residuals(self, x, name, octaves=None):
         for i in range(self.depth(name)):

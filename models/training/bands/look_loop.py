@@ -17,13 +17,14 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from odpiece.models.interface import GRAIN, octave_weights, step_size
+from odpiece.models.interface import GRAIN, TOKENS, octave_weights
 from odpiece.models.nets.bands.transform import FAITHFUL, NATURAL, PATCH, Look
 from odpiece.models.nets.st_lpips import StLpips
 from odpiece.models.training.bands import objective
 from odpiece.models.training.bands.loop import LOG_SECONDS, SAVE_SECONDS, follow, load_averaged, save
 from odpiece.models.training.data import PictureCache, crop_batches, to_float
 from odpiece.models.training.optimizers import Optimizers, rate_factor
+from odpiece.models.training.precision import autocast
 
 FIDELITY = 0.3  # of the logarithm of the squared error: a decibel weighs as much as 0.07 of ST-LPIPS
 SMALLEST_ERROR = 1e-4  # added to the mean squared error, of pixels in [-1, 1]
@@ -52,7 +53,7 @@ class LookRun:
     def update(self, pixels, progress):
         """One step on float pixels (B, 3, H, W); gives ST-LPIPS, PSNR in dB, what repeats, seams."""
         features, octaves = self._features(pixels)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu"):
             decoded = self.look(features, octaves, self._grain(pixels)).float()
         parts = [repetition(decoded - pixels, period) for period in PERIODS]
         repeated = sum((pattern / (error.detach() + SMALLEST_ERROR)).mean() for error, pattern in parts)
@@ -70,14 +71,14 @@ class LookRun:
     @torch.no_grad()
     def _features(self, pixels):
         """What the frozen synthesis makes of pixels at random qualities, and octave weights (B, 11)."""
-        quality = objective.draw_quality(len(pixels), self.generator)
+        quality = objective.draw_quality(torch.full((len(pixels),), TOKENS), self.generator)
         octaves = torch.as_tensor(octave_weights(quality))
-        step = torch.as_tensor(step_size(quality), dtype=torch.float32)
+        steps = objective.band_steps(quality, pixels.device)
         lengths = quality[:, None, None].expand(-1, pixels.shape[2] // 64, pixels.shape[3] // 64)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu"):
             latents = self.tokenizer.analysis(pixels)
-            tokens = objective.quantize(latents, objective.kept_masks(lengths), step, self.prior, octaves)
-            return self.tokenizer.synthesis([z * step[:, None, None, None] for z in tokens], octaves), octaves
+            tokens = objective.quantize(latents, objective.kept_masks(lengths), steps, self.prior, octaves)
+            return self.tokenizer.synthesis(objective.dequantize(tokens, steps), octaves), octaves
 
     def _grain(self, pixels):
         batch, _, height, width = pixels.shape
@@ -87,7 +88,7 @@ class LookRun:
     def _distance(self, pixels, decoded):
         """Mean ST-LPIPS of a random window of both, scaled, turned and mirrored alike."""
         view = self._view(pixels.shape[2])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu"):
             with torch.no_grad():
                 target = self.metric.features(view(pixels))
             return self.metric.distance(target, self.metric.features(view(decoded))).mean()

@@ -15,15 +15,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from odpiece.models.interface import Q_OCTAVES, step_size
+from odpiece.models.interface import PIECE, Q_OCTAVES, step_size
 from odpiece.models.nets.bands.prior import Prior
 from odpiece.models.nets.bands.transform import Architecture, Tokenizer
 from odpiece.models.training.bands import objective, pca
+from odpiece.models.training.bands.colours import constrain
 from odpiece.models.training.bands.export import load_shipped
 from odpiece.models.training.bands.validation import validate
-from odpiece.models.training.data import PictureCache, crop_batches, random_crops, to_float
+from odpiece.models.training.crops import Mixture, batches
+from odpiece.models.training.data import CROP, PictureCache, random_crops, to_float
 from odpiece.models.training.optimizers import Optimizers, rate_factor
+from odpiece.models.training.precision import autocast
+from odpiece.models.training.processes import joined
 
+CHECKPOINT = "checkpoint.pt"  # of a run's folder
 PCA_CROPS = 800
 LOG_SECONDS = 15
 SAVE_SECONDS = 180
@@ -35,10 +40,11 @@ BALANCE = 0.5  # costs are weighted by q^-BALANCE, so that low and high rates co
 class TrainOptions:
     """Options of one run. `minutes` counts training over all resumed parts; `threads` 0 means all cores.
 
-    `start` is a weights file to begin with in place of principal components.
+    `data` are folders of pictures. `start` is a weights file to begin with in place of principal components. A step of
+    each process takes `batch` crops of 256x256, or as many pixels in larger ones. `device` is "cpu", "cuda" or "auto".
     """
 
-    data: Path
+    data: tuple[Path, ...]
     val: Path
     out: Path
     minutes: float
@@ -47,6 +53,7 @@ class TrainOptions:
     cache: Path | None = None
     batch: int = 8
     threads: int = 0
+    device: str = "auto"
     seed: int = 0
 
     def __post_init__(self):
@@ -75,15 +82,24 @@ def follow(average, current, step):
 
 
 class Run:
-    """The state of a training run: networks, their averages, optimizers, random generator, clock."""
+    """The state of a training run in one process: networks, their averages, optimizers, random generator, clock."""
 
-    def __init__(self, arch, seed):
+    def __init__(self, arch, seed, processes):
         torch.manual_seed(seed)
-        self.tokenizer, self.prior = Tokenizer(arch), Prior()
+        self.processes, self.seed = processes, seed
+        self.tokenizer, self.prior = (
+            n.to(processes.device, memory_format=torch.channels_last) for n in (Tokenizer(arch), Prior())
+        )
         self.optimizers = Optimizers([self.tokenizer, self.prior])
-        self.generator = torch.Generator().manual_seed(seed)
         self.averaged = None
         self.step, self.seconds, self.best = 0, 0.0, float("inf")
+        self.generator = torch.Generator()
+        self.reseed()
+
+    def reseed(self):
+        """Other qualities in each process and each part of a run."""
+        seed = np.random.SeedSequence((self.seed, self.processes.rank, self.step)).generate_state(1)
+        self.generator.manual_seed(int(seed[0]))
 
     def initialise(self, pixels):
         """Start from principal components of `pixels`, float (B, 3, H, W)."""
@@ -93,22 +109,26 @@ class Run:
         self.averaged = copy.deepcopy((self.tokenizer, self.prior))
 
     def start_from(self, tokenizer, prior):
-        """Take the weights of trained networks of the same architecture."""
-        for own, given in ((self.tokenizer, tokenizer), (self.prior, prior)):
-            own.load_state_dict(given.state_dict())
+        """Take the weights of trained networks of the same architecture; looks that are not trained here stay out."""
+        self.tokenizer.load_state_dict(tokenizer.state_dict(), strict=False)
+        self.prior.load_state_dict(prior.state_dict())
         self.averaged = copy.deepcopy((self.tokenizer, self.prior))
 
-    def update(self, pixels, progress):
-        """One step on float pixels (B, 3, H, W); gives the loss."""
-        quality = objective.draw_quality(len(pixels), self.generator)
-        rows, columns = pixels.shape[2] // 64, pixels.shape[3] // 64
+    def update(self, batch, progress):
+        """One step on a Batch (training/crops.py); gives the loss."""
+        pixels = to_float(batch.pixels, self.processes.device)
+        quality = objective.draw_quality(torch.as_tensor(batch.highest), self.generator)
+        rows, columns = pixels.shape[2] // PIECE, pixels.shape[3] // PIECE
         lengths = objective.draw_lengths(quality, rows, columns, self.generator)
-        with torch.autocast(pixels.device.type, torch.bfloat16):
+        quality, lengths = quality.to(pixels.device), lengths.to(pixels.device)
+        with autocast(pixels.device):
             error, bits = objective.run(self.tokenizer, self.prior, pixels, quality, lengths)
         weight = quality.float() ** -BALANCE / pixels[0, 0].numel()
         loss = (objective.cost(error, bits, quality) * weight).mean()
         loss.backward()
+        self.processes.average_gradients(self.optimizers.parameters)
         self.optimizers.step(rate_factor(self.step, progress))
+        constrain(self.tokenizer)
         self.step += 1
         for average, current in zip(self.averaged, (self.tokenizer, self.prior)):
             follow(average, current, self.step)
@@ -123,23 +143,23 @@ class Run:
             "averaged_tokenizer": tokenizer.state_dict(),
             "averaged_prior": prior.state_dict(),
             "optimizers": self.optimizers.state_dict(),
-            "generator": self.generator.get_state(),
+            "seed": self.seed,
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
         }
 
     @classmethod
-    def from_state_dict(cls, state):
-        run = cls(Architecture.from_dict(state["architecture"]), seed=0)
+    def from_state_dict(cls, state, processes):
+        run = cls(Architecture.from_dict(state["architecture"]), state["seed"], processes)
         run.tokenizer.load_state_dict(state["tokenizer"])
         run.prior.load_state_dict(state["prior"])
         run.averaged = copy.deepcopy((run.tokenizer, run.prior))
         run.averaged[0].load_state_dict(state["averaged_tokenizer"])
         run.averaged[1].load_state_dict(state["averaged_prior"])
         run.optimizers.load_state_dict(state["optimizers"])
-        run.generator.set_state(state["generator"])
         run.step, run.seconds, run.best = state["step"], state["seconds"], state["best"]
+        run.reseed()
         return run
 
 
@@ -171,52 +191,75 @@ def average_checkpoints(paths, out):
 
 
 def train_tokenizer(options):
-    """Train as `options` say, see TrainOptions and the module's text. Gives the last validation table."""
+    """Train as `options` say, see TrainOptions and the module's text.
+
+    Gives the last validation table, or None in all processes but the first.
+    """
     torch.set_flush_denormal(True)
     if options.threads:
         torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    train, val = PictureCache(options.data, options.cache), PictureCache(options.val, options.cache)
-    checkpoint = options.out / "checkpoint.pt"
+    with joined(options.device) as processes:
+        with processes.first_before_others():
+            caches = [PictureCache(folder, options.cache) for folder in options.data]
+            val = PictureCache(options.val, options.cache)
+        run = _begun(options, caches, processes)
+        with open(options.out / "log.jsonl", "a") as log:
+            return _train(run, Mixture(caches), val, options, log)
+
+
+def _begun(options, caches, processes):
+    """The Run that `options` ask for, resumed or new."""
+    checkpoint = options.out / CHECKPOINT
     if options.resume and checkpoint.is_file():
-        run = Run.from_state_dict(torch.load(checkpoint, weights_only=True))
+        return Run.from_state_dict(torch.load(checkpoint, map_location=processes.device, weights_only=True), processes)
+    run = Run(Architecture(), options.seed, processes)
+    if options.start:
+        run.start_from(*load_shipped(options.start))
     else:
-        run = Run(Architecture(), options.seed)
-        run.initialise(to_float(np.stack(random_crops(train, PCA_CROPS, options.seed))))
-        if options.start:
-            run.start_from(*load_shipped(options.start))
-    batches = crop_batches(train, options.batch, seed=(options.seed, run.step))
-    with open(options.out / "log.jsonl", "a") as log:
-        return _train(run, batches, val, options, checkpoint, log)
+        run.initialise(to_float(np.stack(random_crops(caches[0], PCA_CROPS, options.seed)), processes.device))
+    return run
 
 
-def _train(run, batches, val, options, checkpoint, log):
-    budget = options.minutes * 60.0
+def _train(run, mixture, val, options, log):
+    budget, processes = options.minutes * 60.0, run.processes
     validate_seconds = min(900.0, max(60.0, budget / 10))
+    seeds = (options.seed, run.step), (options.seed, run.step, processes.rank)
+    steps = batches(mixture, options.batch * CROP**2, *seeds)
     started = time.monotonic() - run.seconds
     logged = saved = validated = run.seconds
     losses = []
-    bar = tqdm(total=round(budget), initial=round(run.seconds), unit="s", desc="train", disable=None)
+    bar = tqdm(
+        total=round(budget),
+        initial=round(run.seconds),
+        unit="s",
+        desc="train",
+        disable=None if processes.first else True,
+    )
     while run.seconds < budget:
-        losses.append(run.update(to_float(next(batches)), run.seconds / budget))
-        run.seconds = time.monotonic() - started
+        losses.append(run.update(next(steps), run.seconds / budget))
+        run.seconds = processes.agree(time.monotonic() - started)  # all stop at the same step, with the same rates
+        if not processes.first:
+            continue
         bar.update(round(run.seconds) - bar.n)
         if run.seconds - logged >= LOG_SECONDS:
-            speed = len(losses) * options.batch / (run.seconds - logged)
-            bar.set_postfix(loss=f"{np.mean(losses):.4f}", images_per_s=f"{speed:.0f}")
-            _log(log, run, loss=float(np.mean(losses)), images_per_s=speed)
+            speed = len(losses) * processes.count * options.batch / (run.seconds - logged)
+            bar.set_postfix(loss=f"{np.mean(losses):.4f}", crops_per_s=f"{speed:.1f}")
+            _log(log, run, loss=float(np.mean(losses)), crops_per_s=speed)
             losses, logged = [], run.seconds
         if run.seconds - validated >= validate_seconds:
+            before = time.monotonic()
             _validate(run, val, options.out, log)
-            run.seconds = validated = time.monotonic() - started
-            logged, losses = validated, []
+            started += time.monotonic() - before  # the clock counts training alone
+            validated, losses = run.seconds, []
         if run.seconds - saved >= SAVE_SECONDS:
-            save(run.state_dict(), checkpoint)
+            save(run.state_dict(), options.out / CHECKPOINT)
             saved = run.seconds
     bar.close()
-    table = _validate(run, val, options.out, log)
-    save(run.state_dict(), checkpoint)
-    return table
+    if not processes.first:
+        return None
+    save(run.state_dict(), options.out / CHECKPOINT)
+    return _validate(run, val, options.out, log)
 
 
 def _log(log, run, **values):

@@ -1,18 +1,16 @@
 """The training loss: squared error / step^2 + LAMBDA * bits, and the quantization that both terms see."""
 
-import math
-
 import torch
 
-from odpiece.models.interface import BANDS, LAMBDA, TOKENS, octave_weights, step_size
+from odpiece.models.interface import BANDS, LAMBDA, latent_steps, octave_weights, step_size
 from odpiece.models.nets.bands.prior import logistic_bits
 
 SHORTENED = 0.15  # share of the pieces' lengths that are drawn below q
 
 
-def draw_quality(batch, generator):
-    """int64 (batch,) quality, log-uniform on 1..1024."""
-    return torch.exp(torch.rand(batch, generator=generator) * math.log(TOKENS)).round().long()
+def draw_quality(highest, generator):
+    """int64 (B,) quality, log-uniform on 1..highest, int64 (B,)."""
+    return torch.exp(torch.rand(len(highest), generator=generator) * highest.float().log()).round().long()
 
 
 def draw_lengths(quality, rows, columns, generator):
@@ -33,30 +31,42 @@ def kept_masks(lengths):
     return masks
 
 
-def choose(nearest, scaled, prior, octaves):
-    """Integer-valued floats like `nearest`, the rounded `scaled` (latents over the step, one tensor a band).
+def band_steps(quality, device):
+    """The step of every latent, float (B, latents, 1, 1), one tensor a band; `quality` is int (B,)."""
+    steps = latent_steps(quality.cpu())
+    return tuple(torch.as_tensor(s, dtype=torch.float32, device=device)[..., None, None] for s in steps)
+
+
+def dequantize(tokens, steps):
+    """Latents from integer-valued floats, one tensor a band, and `steps` as `band_steps` gives them."""
+    return tuple(z * step for z, step in zip(tokens, steps))
+
+
+def choose(nearest, scaled, steps, prior, octaves):
+    """Integer-valued floats like `nearest`, the rounded `scaled` (latents over the `steps`, one tensor a band).
 
     Rate-aware rounding, as the encoder does while it codes: each latent moves one step towards zero where that
     lowers squared error + LAMBDA * bits, here with all bits given the rounded latents.
     """
-    chosen = []
-    for z, k, law in zip(scaled, nearest, prior(nearest, octaves)):
+    chosen, usual = [], steps[-1][:, :1]
+    for z, k, step, law in zip(scaled, nearest, steps, prior(nearest, octaves)):
         low = k - k.sign()
-        gain = (z - low) ** 2 - (z - k) ** 2 + LAMBDA * (logistic_bits(low, *law) - logistic_bits(k, *law))
+        gain = ((z - low) ** 2 - (z - k) ** 2) * (step / usual) ** 2
+        gain = gain + LAMBDA * (logistic_bits(low, *law) - logistic_bits(k, *law))
         chosen.append(torch.where(gain < 0, low, k))
     return tuple(chosen)
 
 
-def quantize(latents, masks, step, prior, octaves):
-    """Latents over the step, rounded by `choose`, zero where a mask is 0; `step` is (B,).
+def quantize(latents, masks, steps, prior, octaves):
+    """Latents over the `steps` (see `band_steps`), rounded by `choose`, zero where a mask is 0.
 
     Gradients pass straight through, but not where `choose` made a latent zero: there it would feel the
     distortion and no bits, and grow until it is coded.
     """
-    scaled = tuple(z.float() / step[:, None, None, None] for z in latents)
+    scaled = tuple(z.float() / step for z, step in zip(latents, steps))
     with torch.no_grad():
         nearest = tuple(z.round() * m for z, m in zip(scaled, masks))
-        chosen = choose(nearest, scaled, prior, octaves)
+        chosen = choose(nearest, scaled, steps, prior, octaves)
         passing = tuple(m * ((k != 0) | (n == 0)) for k, n, m in zip(chosen, nearest, masks))
     return tuple(k + (z - z.detach()) * p for z, k, p in zip(scaled, chosen, passing))
 
@@ -66,12 +76,12 @@ def run(tokenizer, prior, pixels, quality, lengths):
 
     `pixels` is float (B, 3, H, W) in [-1, 1], `quality` int (B,), `lengths` int (B, H/64, W/64).
     """
-    step = torch.as_tensor(step_size(quality.cpu()), dtype=torch.float32, device=pixels.device)
+    steps = band_steps(quality, pixels.device)
     octaves = torch.as_tensor(octave_weights(quality.cpu()), device=pixels.device)
     masks = kept_masks(lengths)
-    tokens = quantize(tokenizer.analysis(pixels), masks, step, prior, octaves)
+    tokens = quantize(tokenizer.analysis(pixels), masks, steps, prior, octaves)
     bits = sum(b.sum((1, 2, 3)) for b in prior.bits(tokens, masks, octaves))
-    decoded = tokenizer.decode([z * step[:, None, None, None] for z in tokens], octaves)
+    decoded = tokenizer.decode(dequantize(tokens, steps), octaves)
     error = (decoded.float() - pixels).square().sum((1, 2, 3))
     return error, bits
 

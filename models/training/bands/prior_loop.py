@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from odpiece.models.interface import PIECE, octave_weights, step_size
+from odpiece.models.interface import PIECE, TOKENS, octave_weights
 from odpiece.models.training.bands import objective
 from odpiece.models.training.bands.loop import LOG_SECONDS, follow, load_averaged, save, to_float
 from odpiece.models.training.data import PictureCache, crop_batches
 from odpiece.models.training.optimizers import Optimizers, rate_factor
+from odpiece.models.training.precision import autocast
 
 REPEATS = 2  # qualities at which each crop's latents are coded in a step
 FINE_TUNING = 0.3  # of the rates of joint training: the prior comes trained
@@ -47,19 +48,19 @@ def train_prior(options):
 @torch.no_grad()
 def _tokens(tokenizer, prior, pixels, generator):
     """(bands, masks, octaves, quality) of float pixels (B, 3, H, W) at REPEATS random qualities each."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast("cpu"):
         latents = tokenizer.analysis(pixels)
-        quality = objective.draw_quality(REPEATS * len(pixels), generator)
+        quality = objective.draw_quality(torch.full((REPEATS * len(pixels),), TOKENS), generator)
         octaves = torch.as_tensor(octave_weights(quality))
         masks = objective.kept_masks(quality[:, None, None].expand(-1, *latents[0].shape[2:]))
-        step = torch.as_tensor(step_size(quality), dtype=torch.float32)
+        steps = objective.band_steps(quality, pixels.device)
         latents = tuple(z.repeat(REPEATS, 1, 1, 1) for z in latents)
-        return objective.quantize(latents, masks, step, prior, octaves), masks, octaves, quality
+        return objective.quantize(latents, masks, steps, prior, octaves), masks, octaves, quality
 
 
 def _update(prior, optimizers, tokens, factor):
     bands, masks, octaves, quality = tokens
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast("cpu"):
         bits = sum(b.sum((1, 2, 3)) for b in prior.bits(bands, masks, octaves))
     pixels = bands[0][0, 0].numel() * PIECE**2
     loss = (bits * quality.float() ** -RATE_BALANCE).mean() / pixels

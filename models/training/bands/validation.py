@@ -6,6 +6,7 @@ import torch
 from odpiece.models.interface import PIECE
 from odpiece.models.training.bands import objective
 from odpiece.models.training.data import to_float
+from odpiece.models.training.precision import autocast
 
 QUALITIES = (1, 4, 16, 64, 256, 1024)
 
@@ -16,24 +17,24 @@ def validate(tokenizer, prior, pictures):
 
     `pictures` are uint8 (H, W, 3) arrays; each is cropped to whole pieces.
     """
-    totals = {q: [] for q in QUALITIES}
+    device, totals = next(tokenizer.parameters()).device, {q: [] for q in QUALITIES}
     for i in range(len(pictures)):
-        x = _whole_pieces(pictures[i])
+        x = _whole_pieces(pictures[i], device)
         pixels = x[0, 0].numel()
         for q in QUALITIES:
-            quality = torch.tensor([q])
+            quality = torch.tensor([q], device=device)
             lengths = quality[:, None, None].expand(-1, x.shape[2] // PIECE, x.shape[3] // PIECE)
-            with torch.autocast(x.device.type, torch.bfloat16):
+            with autocast(x.device):
                 error, bits = objective.run(tokenizer, prior, x, quality, lengths)
             psnr = 10 * torch.log10(4 * 3 * pixels / error)
             totals[q].append([psnr, bits / pixels, objective.cost(error, bits, quality) / pixels])
     rows = []
     for q in QUALITIES:
-        psnr, bpp, cost = np.mean(np.array(totals[q], dtype=np.float64).reshape(-1, 3), axis=0)
+        psnr, bpp, cost = np.mean(np.array(torch.tensor(totals[q]), dtype=np.float64).reshape(-1, 3), axis=0)
         rows.append({"q": q, "psnr": round(psnr, 3), "bpp": round(bpp, 5), "cost": round(cost, 6)})
     return rows
 
 
-def _whole_pieces(rgb):
+def _whole_pieces(rgb, device):
     h, w = rgb.shape[0] // PIECE * PIECE, rgb.shape[1] // PIECE * PIECE
-    return to_float(rgb[None, :h, :w])
+    return to_float(rgb[None, :h, :w], device)

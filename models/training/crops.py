@@ -1,0 +1,107 @@
+"""What a step trains on: crops of several sizes, of photographs made smaller or larger, and drawn pictures.
+
+Small crops hold the fine detail that high rates need. Large ones show the coarse networks what they see in a
+picture of the size that people have: some dozen pieces around, not four.
+"""
+
+import queue
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from odpiece.models.interface import TOKENS
+from odpiece.models.training.drawn import drawn_picture
+
+SIZES = {
+    256: 0.55,
+    512: 0.27,
+    768: 0.11,
+    1024: 0.07,
+}  # pixels along the side of a step's crops, and its share of the steps
+DRAWN = {256: 0.12, 512: 0.25, 768: 0.25, 1024: 0.25}  # share of drawn pictures, by size
+DETAILED = 512  # pixels along the short side from which a photograph may teach high rates, and fill large crops
+DETAILED_WEIGHT = 5.0  # how much more often those are drawn
+LOW_RATES = 256  # the largest q that others teach
+CLEAN_SHRINK, LARGEST_SHRINK = 1.25, 2.5  # scaling down by the first removes the traces of an earlier compression
+ENLARGED = 0.65  # large crops are scaled by this part of the largest possible factor at least
+SATURATED = 0.1  # share of photographs whose colours are made stronger, up to twice
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops uint8 (B, size, size, 3), and the largest q that each may teach, int64 (B,)."""
+
+    pixels: np.ndarray
+    highest: np.ndarray
+
+
+class Mixture:
+    """Crops of the pictures of several PictureCaches."""
+
+    def __init__(self, caches):
+        self.places = [(cache, i) for cache in caches for i in range(len(cache))]
+        short = np.array([min(e["height"], e["width"]) for cache in caches for e in cache.entries])
+        weight = np.concatenate([cache.probability * len(cache) for cache in caches])
+        self.detailed = short >= DETAILED
+        weight = weight * np.where(self.detailed, DETAILED_WEIGHT, 1.0)
+        self.probability = weight / weight.sum()
+        large = weight * self.detailed
+        self.large_probability = large / large.sum() if large.any() else self.probability
+
+    def crop(self, rng, size):
+        """(uint8 (size, size, 3), the largest q that it may teach)."""
+        pixels, highest = self.photograph(rng, size)
+        if rng.random() < DRAWN.get(size, 0.0):
+            return drawn_picture(rng, size, pixels), TOKENS
+        return pixels, highest
+
+    def photograph(self, rng, size):
+        """A random square of a random photograph, as `crop` gives it: scaled, flipped half the time."""
+        i = rng.choice(len(self.places), p=self.probability if size < DETAILED else self.large_probability)
+        cache, number = self.places[i]
+        square = Image.fromarray(scaled_square(cache[number], rng, size, self.detailed[i]))
+        if rng.random() < SATURATED:
+            square = ImageEnhance.Color(square).enhance(rng.uniform(1.0, 2.0))
+        pixels = np.asarray(square)
+        highest = TOKENS if self.detailed[i] else LOW_RATES
+        return pixels[:, ::-1] if rng.random() < 0.5 else pixels, highest
+
+
+def scaled_square(rgb, rng, size, detailed):
+    """uint8 (size, size, 3): a random square of `rgb`, uint8 (H, W, 3), scaled by a random factor."""
+    h, w, _ = rgb.shape
+    most = min(LARGEST_SHRINK, min(h, w) / size)
+    least = min(most, CLEAN_SHRINK if detailed else 1.0) if size < DETAILED else ENLARGED * most
+    side = int(round(size * np.exp(rng.uniform(np.log(least), np.log(most)))))
+    top, left = rng.integers(h - side + 1), rng.integers(w - side + 1)
+    square = Image.fromarray(rgb[top : top + side, left : left + side])
+    how = (
+        Image.Resampling.LANCZOS
+        if rng.random() < 0.7
+        else Image.Resampling.BOX
+        if side > size
+        else Image.Resampling.BICUBIC
+    )
+    return np.asarray(square.resize((size, size), how) if side != size else square)
+
+
+def batches(mixture, pixels, shapes_seed, pictures_seed, ahead=3):
+    """Endless Batches of about `pixels` pixels each, made by a thread that works `ahead` of them ahead.
+
+    Processes of one run share `shapes_seed`, so that their steps take equally long.
+    """
+    ready = queue.Queue(maxsize=ahead)
+    sizes, shares = list(SIZES), np.array(list(SIZES.values()))
+
+    def work():
+        shapes, rng = np.random.default_rng(shapes_seed), np.random.default_rng(pictures_seed)
+        while True:
+            size = int(shapes.choice(sizes, p=shares / shares.sum()))
+            crops = [mixture.crop(rng, size) for _ in range(max(1, pixels // size**2))]
+            ready.put(Batch(np.stack([c for c, _ in crops]), np.array([q for _, q in crops])))
+
+    threading.Thread(target=work, daemon=True).start()
+    while True:
+        yield ready.get()
