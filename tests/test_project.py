@@ -18,6 +18,8 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = SETTINGS["tool"]["setuptools"]["packages"]
 SOURCES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
+TEXTS = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md")) + [Path("README.md")]
+NAMED_FILE = re.compile(r"(?<![\w/.])(?:\w[\w-]*/)+\w[\w-]*\.(?:py|md)\b")  # by a path, however short
 MODULES = sorted(
     {
         found.name
@@ -201,6 +203,25 @@ def test_the_rules_see_imports():
 def test_project_imports_start_with_odpiece(path):
     """From the repository's root, `import codec` works as well, and loads everything a second time."""
     assert [name for name in imports(path) if within(name, FOLDERS) or name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *TEXTS], ids=str)
+def test_files_that_are_named_exist(path):
+    named = NAMED_FILE.findall((ROOT / path).read_text())
+    assert [
+        name for name in named if not any((ROOT / place / name).is_file() for place in (".", "models", "docs"))
+    ] == []
+
+
+def test_named_files_are_seen():
+    """The oracle for the test above."""
+    text = "see codec/walk.py and docs/decisions.md, [speed](decisions/speed.md), nets/bands/prior.py; not .odp/x.txt"
+    assert NAMED_FILE.findall(text) == [
+        "codec/walk.py",
+        "docs/decisions.md",
+        "decisions/speed.md",
+        "nets/bands/prior.py",
+    ]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)
