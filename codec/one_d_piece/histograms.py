@@ -7,16 +7,27 @@ positions, and that towards all tokens equally likely. How much is found by coun
 import numpy as np
 from tqdm import tqdm
 
-from odpiece.codec.bands.histograms import to_table
 from odpiece.codec.channels import split_channels
 from odpiece.codec.one_d_piece.tiles import cut
+from odpiece.codec.range_coder import to_table
 from odpiece.formats.errors import ImageError, OptionError
 from odpiece.formats.files import read_bytes
 from odpiece.formats.images import read_image
 from odpiece.formats.tiles import TILE, VOCABULARY, Layout
 from odpiece.models.interface import ONE_D_PIECE
+from odpiece.models.tile_tables import write_tables
 
 STRENGTHS = 2.0 ** np.arange(-4, 21)  # pseudo-counts to choose from
+
+
+def make_tables(model, folder):
+    """Count the tables of a One-D-Piece model over the pictures in `folder` (a Path), and put them to use.
+
+    Return (TileTables, bits a token, a list of the paths that are no pictures). Raises OptionError, OutputError.
+    """
+    ids, skipped = count_tokens(model, sorted(path for path in folder.iterdir() if path.is_file()))
+    rows, bits = fit(ids)
+    return write_tables(model.path, rows), bits, skipped
 
 
 def count_tokens(model, paths):

@@ -15,24 +15,23 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from odpiece.formats.errors import OptionError
 from odpiece.models.interface import PIECE, Q_OCTAVES, step_size
 from odpiece.models.nets.bands.prior import Prior
 from odpiece.models.nets.bands.transform import Architecture, Tokenizer
 from odpiece.models.training.bands import objective, pca
 from odpiece.models.training.bands.colours import constrain
 from odpiece.models.training.bands.export import load_shipped
+from odpiece.models.training.bands.optimizers import Optimizers, rate_factor
 from odpiece.models.training.bands.validation import validate
 from odpiece.models.training.crops import Mixture, batches
 from odpiece.models.training.data import CROP, PictureCache, random_crops, to_float
-from odpiece.models.training.optimizers import Optimizers, rate_factor
 from odpiece.models.training.precision import autocast
 from odpiece.models.training.processes import joined
+from odpiece.models.training.runs import LOG_SECONDS, SAVE_SECONDS, follow, save
 
 CHECKPOINT = "checkpoint.pt"  # of a run's folder
 PCA_CROPS = 800
-LOG_SECONDS = 15
-SAVE_SECONDS = 180
-AVERAGE_DECAY = 0.9985  # of the exponential moving average of the weights
 BALANCE = 0.5  # costs are weighted by q^-BALANCE, so that low and high rates count alike
 
 
@@ -58,7 +57,7 @@ class TrainOptions:
 
     def __post_init__(self):
         if self.minutes < 0 or self.batch < 1:
-            raise ValueError("minutes must not be negative, batch must be positive")
+            raise OptionError("minutes must not be negative, batch must be positive")
 
 
 @dataclass(frozen=True)
@@ -72,13 +71,6 @@ class TuningOptions:
     cache: Path | None = None
     batch: int = 8
     seed: int = 0
-
-
-@torch.no_grad()
-def follow(average, current, step):
-    """Move the weights of the network `average` towards those of `current`: an exponential moving average."""
-    decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(average.parameters()), list(current.parameters()), 1.0 - decay)
 
 
 class Run:
@@ -161,13 +153,6 @@ class Run:
         run.step, run.seconds, run.best = state["step"], state["seconds"], state["best"]
         run.reseed()
         return run
-
-
-def save(state, path):
-    """Write `state` with torch.save under a temporary name, then rename."""
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
 
 
 def load_averaged(path):
