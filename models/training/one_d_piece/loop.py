@@ -21,8 +21,8 @@ from odpiece.formats.errors import OptionError
 from odpiece.models.nets.one_d_piece.architecture import PRESETS, TOKENS, Architecture
 from odpiece.models.nets.one_d_piece.network import OneDPiece
 from odpiece.models.training.data import PictureCache, crop_batches, middle_squares
-from odpiece.models.training.one_d_piece.processes import joined
 from odpiece.models.training.one_d_piece.start import initialise
+from odpiece.models.training.processes import joined
 from odpiece.models.training.runs import LOG_SECONDS, SAVE_SECONDS, follow, save
 
 RATE = 0.05  # learning rate times width; at five times as much the decoder ignores its tokens within 100 steps
