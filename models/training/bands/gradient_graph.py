@@ -12,6 +12,7 @@ from odpiece.models.nets.bands.transform import FAITHFUL, PASSED_ON, PATCH
 from odpiece.models.training.bands.graph import BandsGraph, band_values, octaves_value, pixel_value, synthesis
 
 LOOK = f"looks.{FAITHFUL}"
+LAST = np.iinfo(np.int64).max  # as the end of a slice: up to the last
 
 
 class _Tape(BandsGraph):
@@ -29,10 +30,24 @@ class _Tape(BandsGraph):
         """The gradient in the input of the convolution `name`, 3x3 or 1x1, given that in its output."""
         size = self.weights[f"{name}.weight"].shape[2]
         turned = self.add("Transpose", self.weight(f"{name}.weight"), perm=[1, 0, 2, 3])
-        if size == 3:
-            bounds = [self.constant(np.array(pair)) for pair in ([2, 2], [-4, -4], [2, 3], [-1, -1])]
-            turned = self.add("Slice", turned, *bounds)
-        return self.add("Conv", gradient, turned, kernel_shape=[size, size], pads=[size // 2] * 4)
+        if size == 1:
+            return self.add("Conv", gradient, turned, kernel_shape=[1, 1])
+        turned = self.slice(turned, [2, 2], [-4, -4], [2, 3], [-1, -1])
+        return self.back_edges(self.add("Conv", gradient, turned, kernel_shape=[3, 3], pads=[2, 2, 2, 2]))
+
+    def back_edges(self, gradient):
+        """The gradient in what `edges` repeated: that of the repeated rows and columns is added to the last ones."""
+        for axis in (2, 3):
+            inner = self.slice(gradient, [1], [-1], [axis])
+            first = self.add("Add", self.slice(gradient, [0], [1], [axis]), self.slice(inner, [0], [1], [axis]))
+            inner = self.add("Concat", first, self.slice(inner, [1], [LAST], [axis]), axis=axis)
+            last = self.add("Add", self.slice(gradient, [-1], [LAST], [axis]), self.slice(inner, [-1], [LAST], [axis]))
+            gradient = self.add("Concat", self.slice(inner, [0], [-1], [axis]), last, axis=axis)
+        return gradient
+
+    def slice(self, x, starts, ends, axes, steps=None):
+        bounds = [starts, ends, axes, steps or [1] * len(axes)]
+        return self.add("Slice", x, *(self.constant(np.array(b)) for b in bounds))
 
     def back_residuals(self, gradient, name):
         for i in reversed(range(self.depth(name))):
