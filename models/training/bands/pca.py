@@ -1,25 +1,36 @@
 """Initialisation: the linear layers as a hierarchical PCA, the synthesis as their transpose.
 
-Each level's principal components are taken of the level below: 8x8 patches, then 2x2 of those, then
-2x2 of the channels that go on. Components come sorted by variance, so the untrained latents already
-run from important to unimportant. Nothing is centred: the mean is part of the first component.
+Each level's principal components are taken of the level below: 8x8 patches, then 2x2 of those, then 2x2 of the
+channels that go on. The first three are the mean colours (see colours.py), the others come sorted by variance, so the
+untrained latents already run from important to unimportant. Nothing is centred.
 """
 
 import torch
 import torch.nn.functional as F
 
 from odpiece.models.nets.bands.transform import FAITHFUL, PASSED_ON, PATCH
+from odpiece.models.training.bands.colours import COLOURS, COUNT
 
 SMALLEST_SPREAD = 1e-3  # of a channel, as a part of the largest: where the pictures have too few dimensions
 
 
-def _components(x, count):
-    """Principal components (count, C) of (B, C, h, w) and the root mean square (count,) along each."""
-    rows = x.transpose(0, 1).flatten(1).double()
-    values, vectors = torch.linalg.eigh(rows @ rows.T / rows.shape[1])
-    order = values.argsort(descending=True)[:count]
-    spread = values[order].clamp_min(SMALLEST_SPREAD**2 * values.max()).sqrt()
-    return vectors[:, order].T.float(), spread.float()
+def _components(x, count, first):
+    """The rows `first` (COUNT, C), orthonormal, then principal components of what they leave of x (B, C, h, w).
+
+    Gives orthonormal components (count, C) and the root mean square (count,) along each.
+    """
+    rows, first = x.transpose(0, 1).flatten(1).double(), first.double()
+    left = rows - first.T @ (first @ rows)
+    values, vectors = torch.linalg.eigh(left @ left.T / left.shape[1])
+    order = values.argsort(descending=True)[: count - len(first)]
+    components = torch.cat([first, vectors[:, order].T])
+    spread = (components @ rows).square().mean(1).sqrt()
+    return components.float(), spread.clamp_min(SMALLEST_SPREAD * spread.max()).float()
+
+
+def _mean_of_four(channels):
+    """Rows that give the mean colours of 2x2 blocks, times two, whose first channels are mean colours."""
+    return torch.eye(COUNT, channels).repeat_interleave(4, 1) / 2
 
 
 def _apply(components, x):
@@ -34,13 +45,14 @@ def initialise(tokenizer, pixels):
     """
     a, s, look = tokenizer.analysis, tokenizer.synthesis, tokenizer.looks[FAITHFUL]
     x = F.pixel_unshuffle(pixels, PATCH)
-    patch, fine = _components(x, tokenizer.arch.fine)
+    mean = COLOURS.repeat_interleave(PATCH**2, 1) / PATCH
+    patch, fine = _components(x, tokenizer.arch.fine, mean)
     x = F.pixel_unshuffle(_apply(patch, x), 2)
-    merge16, middle = _components(x, tokenizer.arch.middle)
+    merge16, middle = _components(x, tokenizer.arch.middle, _mean_of_four(tokenizer.arch.fine))
     x = F.pixel_unshuffle(_apply(merge16, x)[:, :PASSED_ON], 2)
-    merge32, coarse32 = _components(x, x.shape[1])
+    merge32, coarse32 = _components(x, x.shape[1], _mean_of_four(PASSED_ON))
     x = F.pixel_unshuffle(_apply(merge32, x)[:, :PASSED_ON], 2)
-    merge64, coarse64 = _components(x, x.shape[1])
+    merge64, coarse64 = _components(x, x.shape[1], _mean_of_four(PASSED_ON))
 
     for weight, components in ((a.patch, patch), (a.merge16, merge16), (a.merge32, merge32), (a.merge64, merge64)):
         weight.weight.copy_(components.view_as(weight.weight))
