@@ -52,6 +52,7 @@ def train():
     required=True,
     help="Length of the run, resumed parts together; 0 writes the untrained network.",
 )
+@click.option("--part", type=MINUTES, help="End this part of the run after so many minutes, to be resumed.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
 @cache_option
 @click.option(
@@ -64,7 +65,7 @@ def train():
 @click.option(
     "--init", "start", type=CHECKPOINT, help="Weights file (.safetensors) to begin with. [default: from scratch]"
 )
-def tokenizer(data, val, out, minutes, resume, cache, batch, threads, device, start):
+def tokenizer(data, val, out, minutes, part, resume, cache, batch, threads, device, start):
     """Train the tokenizer and, jointly, a float prior.
 
     In N processes, for N GPUs or cores: torchrun --nproc-per-node N --no-python odpiece train tokenizer ...
@@ -73,7 +74,7 @@ def tokenizer(data, val, out, minutes, resume, cache, batch, threads, device, st
 
     from odpiece.models.training.bands.loop import TrainOptions, train_tokenizer
 
-    options = TrainOptions(data, val, out, minutes, resume, start, cache, batch, threads, device)
+    options = TrainOptions(data, val, out, minutes, resume, start, part, cache, batch, threads, device)
     for row in train_tokenizer(options) or ():
         click.echo(f"q {row['q']:>4}  {row['psnr']:.2f} dB  {row['bpp']:.4f} bits a pixel")
 

@@ -4,12 +4,12 @@ Small crops hold the fine detail that high rates need. Large ones show the coars
 picture of the size that people have: some dozen pieces around, not four.
 """
 
-import queue
-import threading
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageEnhance
+from torch.utils.data import DataLoader, Dataset
 
 from odpiece.models.interface import TOKENS
 from odpiece.models.training.drawn import drawn_picture
@@ -87,21 +87,24 @@ def scaled_square(rgb, rng, size, detailed):
     return np.asarray(square.resize((size, size), how) if side != size else square)
 
 
-def batches(mixture, pixels, shapes_seed, pictures_seed, ahead=3):
-    """Endless Batches of about `pixels` pixels each, made by a thread that works `ahead` of them ahead.
+class Steps(Dataset):
+    """The Batch of each step of a run, by its number: always the same for the same seed.
 
-    Processes of one run share `shapes_seed`, so that their steps take equally long.
+    Batches have about `pixels` pixels each, of one size in all processes, so that their steps take equally long; the
+    crops of process `rank` are its own.
     """
-    ready = queue.Queue(maxsize=ahead)
-    sizes, shares = list(SIZES), np.array(list(SIZES.values()))
 
-    def work():
-        shapes, rng = np.random.default_rng(shapes_seed), np.random.default_rng(pictures_seed)
-        while True:
-            size = int(shapes.choice(sizes, p=shares / shares.sum()))
-            crops = [mixture.crop(rng, size) for _ in range(max(1, pixels // size**2))]
-            ready.put(Batch(np.stack([c for c, _ in crops]), np.array([q for _, q in crops])))
+    def __init__(self, mixture, pixels, seed, rank=0):
+        self.mixture, self.pixels, self.seed, self.rank = mixture, pixels, seed, rank
 
-    threading.Thread(target=work, daemon=True).start()
-    while True:
-        yield ready.get()
+    def __getitem__(self, step):
+        shares = np.array(list(SIZES.values()))
+        size = int(np.random.default_rng((self.seed, step)).choice(list(SIZES), p=shares / shares.sum()))
+        rng = np.random.default_rng((self.seed, step, self.rank))
+        crops = [self.mixture.crop(rng, size) for _ in range(max(1, self.pixels // size**2))]
+        return Batch(np.stack([crop for crop, _ in crops]), np.array([highest for _, highest in crops]))
+
+
+def batches(steps, first, workers=0):
+    """The Batches of Steps from the number `first` on, without end, made by so many processes; 0: by this one."""
+    return iter(DataLoader(steps, batch_size=None, sampler=itertools.count(first), num_workers=workers))

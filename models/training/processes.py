@@ -29,6 +29,13 @@ class Processes:
         """Whether this one writes the files and the messages."""
         return self.rank == 0
 
+    @property
+    def loaders(self):
+        """How many processes make ready the pictures of this one: a GPU waits for nobody, a CPU has better to do."""
+        if self.device.type == "cpu":
+            return 0
+        return max(1, len(os.sched_getaffinity(0)) // self.count - 1)
+
     def shared(self, network):
         """`network` wrapped so that its gradients are the mean over all processes."""
         return DistributedDataParallel(network) if self.count > 1 else network

@@ -24,7 +24,7 @@ from odpiece.models.training.bands.colours import constrain
 from odpiece.models.training.bands.export import load_shipped
 from odpiece.models.training.bands.optimizers import Optimizers, rate_factor
 from odpiece.models.training.bands.validation import validate
-from odpiece.models.training.crops import Mixture, batches
+from odpiece.models.training.crops import Mixture, Steps, batches
 from odpiece.models.training.data import CROP, PictureCache, random_crops, to_float
 from odpiece.models.training.precision import autocast
 from odpiece.models.training.processes import joined
@@ -37,10 +37,12 @@ BALANCE = 0.5  # costs are weighted by q^-BALANCE, so that low and high rates co
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Options of one run. `minutes` counts training over all resumed parts; `threads` 0 means all cores.
+    """Options of one run.
 
-    `data` are folders of pictures. `start` is a weights file to begin with in place of principal components. A step of
-    each process takes `batch` crops of 256x256, or as many pixels in larger ones. `device` is "cpu", "cuda" or "auto".
+    `data` are folders of pictures, of which `val` is none. `minutes` counts training over all resumed parts, the
+    next of which ends after `part` minutes. `start` is a weights file to begin with in place of principal components. A step of
+    each process takes `batch` crops of 256x256, or as many pixels in larger ones. `threads` 0 means all cores, `device`
+    is "cpu", "cuda" or "auto".
     """
 
     data: tuple[Path, ...]
@@ -49,6 +51,7 @@ class TrainOptions:
     minutes: float
     resume: bool = False
     start: Path | None = None
+    part: float | None = None
     cache: Path | None = None
     batch: int = 8
     threads: int = 0
@@ -209,8 +212,8 @@ def _begun(options, caches, processes):
 def _train(run, mixture, val, options, log):
     budget, processes = options.minutes * 60.0, run.processes
     validate_seconds = min(900.0, max(60.0, budget / 10))
-    seeds = (options.seed, run.step), (options.seed, run.step, processes.rank)
-    steps = batches(mixture, options.batch * CROP**2, *seeds)
+    steps = Steps(mixture, options.batch * CROP**2, run.seed, processes.rank)
+    steps = batches(steps, run.step, processes.loaders)
     started = time.monotonic() - run.seconds
     logged = saved = validated = run.seconds
     losses = []
@@ -221,7 +224,8 @@ def _train(run, mixture, val, options, log):
         desc="train",
         disable=None if processes.first else True,
     )
-    while run.seconds < budget:
+    end = min(budget, run.seconds + 60 * options.part) if options.part else budget
+    while run.seconds < end:
         losses.append(run.update(next(steps), run.seconds / budget))
         run.seconds = processes.agree(time.monotonic() - started)  # all stop at the same step, with the same rates
         if not processes.first:
