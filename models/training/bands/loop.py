@@ -40,9 +40,9 @@ class TrainOptions:
     """Options of one run.
 
     `data` are folders of pictures, of which `val` is none. `minutes` counts training over all resumed parts, the
-    next of which ends after `part` minutes. `start` is a weights file to begin with in place of principal components. A step of
-    each process takes `batch` crops of 256x256, or as many pixels in larger ones. `threads` 0 means all cores, `device`
-    is "cpu", "cuda" or "auto".
+    next of which ends after `part` minutes. `start` is a weights file to begin with in place of principal components.
+    A step of each process takes `batch` crops of 256x256, or as many pixels in larger ones. `threads` 0 means all
+    cores, `device` is "cpu", "cuda" or "auto".
     """
 
     data: tuple[Path, ...]
