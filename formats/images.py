@@ -118,11 +118,15 @@ def _to_picture(im, deep, keep):
 
 
 def _to_array(im):
-    """uint8 (H, W, 3) of a picture of mode RGB. Made in strips: Pillow makes copies on the way."""
+    """uint8 (H, W, 3) of a picture of mode RGB. Made in strips: Pillow makes copies on the way.
+
+    Not by `crop`, to which Image.MAX_IMAGE_PIXELS applies as to files.
+    """
     pixels = np.empty((im.height, im.width, 3), dtype=np.uint8)
     for top in range(0, im.height, STRIP):
         bottom = min(top + STRIP, im.height)
-        pixels[top:bottom] = im.crop((0, top, im.width, bottom))
+        rows = 0, top, im.width, bottom
+        pixels[top:bottom] = im.resize((im.width, bottom - top), Image.Resampling.NEAREST, rows)
     return pixels
 
 
