@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from odpiece.codec.bands.picture import Analyzed, decode
 from odpiece.codec.bands.refinement import ROUNDS
 from odpiece.codec.comparison.curves import bd_rate
+from odpiece.codec.files import analyzed, decode
 from odpiece.codec.targets import psnr
 from odpiece.formats.files import read_bytes
 from odpiece.formats.images import read_image
@@ -48,7 +48,7 @@ def main():
 
 def curve(pixels, effort):
     """float (qualities, 3): bytes, PSNR in dB and seconds, without the analysis, of one picture."""
-    picture, rows = Analyzed(pixels), []
+    picture, rows = analyzed(pixels), []
     for q in QUALITIES:
         began = time.perf_counter()
         data = picture.encode(q, effort=effort)

@@ -29,10 +29,10 @@ from mosaics import mosaic, read_folder
 from onnx import helper
 
 from odpiece.codec.bands.coders import coder_of
-from odpiece.codec.bands.picture import read
 from odpiece.codec.bands.quantization import source
 from odpiece.codec.bands.segments import encode_segments
 from odpiece.codec.bands.windows import analyze, synthesize
+from odpiece.codec.files import read
 from odpiece.codec.range_coder import Reader, Writer
 from odpiece.formats.container import CoderId, Header, pack
 from odpiece.formats.files import read_bytes, write_bytes

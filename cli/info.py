@@ -17,7 +17,7 @@ def info(file, as_json, model, max_pixels):
     """Describe the .odp file INPUT (- for standard input)."""
     data = read_bytes(file)
 
-    from odpiece.codec.bands.picture import read
+    from odpiece.codec.files import read
     from odpiece.models.library import load_model
 
     facts = _facts(read(data, model=model and load_model(model), max_pixels=max_pixels), len(data))

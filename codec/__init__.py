@@ -5,7 +5,7 @@
 """
 
 from odpiece.codec.arrays import decode_tokens, encode_tokens, read_tokens
-from odpiece.codec.bands.picture import decode, encode, truncate
+from odpiece.codec.files import decode, encode, truncate
 from odpiece.models.library import load_model
 
 __all__ = ["decode", "decode_tokens", "encode", "encode_tokens", "load_model", "read_tokens", "truncate"]

@@ -6,9 +6,9 @@ the picture needs nothing, see models/interface.py.
 
 import numpy as np
 
-from odpiece.codec.bands.picture import check_count, encode, read
 from odpiece.codec.bands.tokens import MAX_LATENT, Tokens
 from odpiece.codec.bands.windows import synthesize
+from odpiece.codec.files import check_count, encode, read
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import LATENTS_PER_TOKEN, LOOKS, PIECE
 from odpiece.models.library import load_model

@@ -23,6 +23,25 @@ def row_total(symbols):
     return PRECISION - symbols
 
 
+def level_table(rows, symbols):
+    """uint32 (rows, symbols) that makes all symbols as good as equally likely."""
+    table = np.full((rows, symbols), row_total(symbols) // symbols, dtype=np.uint32)
+    table[:, 0] += np.uint32(row_total(symbols) % symbols)
+    return table
+
+
+def to_table(counts):
+    """uint32 table of the rows' frequencies: no symbol impossible, each row with the sum the range coder needs.
+
+    What rounding leaves over goes to each row's most frequent symbol.
+    """
+    total = row_total(counts.shape[1])
+    share = counts / counts.sum(axis=1, keepdims=True)
+    table = np.maximum(1, np.floor(share * total)).astype(np.int64)
+    table[np.arange(len(table)), table.argmax(axis=1)] += total - table.sum(axis=1)
+    return table.astype(np.uint32)
+
+
 def bits(table):
     """float64 like `table`: the ideal code length of each symbol, -log2 of its probability."""
     return -np.log2((table + 1.0) / PRECISION)

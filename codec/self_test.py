@@ -9,7 +9,7 @@ from importlib import resources
 
 import numpy as np
 
-from odpiece.codec.bands.picture import encode, read
+from odpiece.codec.files import encode, read
 from odpiece.codec.targets import psnr
 from odpiece.formats.errors import OdpieceError
 from odpiece.models.interface import LOOKS

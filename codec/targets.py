@@ -12,7 +12,8 @@ from math import ceil, exp, log
 
 import numpy as np
 
-from odpiece.codec.bands.picture import EFFORT, analyzed
+from odpiece.codec.family import EFFORT
+from odpiece.codec.files import analyzed
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import LOOKS, TOKENS
 

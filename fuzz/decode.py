@@ -16,7 +16,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["odpiece"]):
-    from odpiece.codec.bands.picture import read_partial
+    from odpiece.codec.files import read_partial
     from odpiece.formats.container import unpack
     from odpiece.formats.errors import OdpieceError
     from odpiece.formats.pillow_plugin import OdpImageFile

@@ -24,12 +24,12 @@ from pictures import read_folder
 from tqdm import tqdm
 
 from odpiece.codec import encode
-from odpiece.codec.bands.coders import FIRST_ROW, NO_CENTRE, SYMBOLS, coder_of, level_table
-from odpiece.codec.bands.histograms import LEVEL_LENGTHS, count, smooth, to_table
-from odpiece.codec.bands.picture import read
+from odpiece.codec.bands.coders import FIRST_ROW, NO_CENTRE, SYMBOLS, coder_of
+from odpiece.codec.bands.histograms import LEVEL_LENGTHS, count, smooth
 from odpiece.codec.bands.tokens import trim
 from odpiece.codec.bands.walk import walk
-from odpiece.codec.range_coder import Writer
+from odpiece.codec.files import read
+from odpiece.codec.range_coder import Writer, level_table, to_table
 from odpiece.formats.container import CoderId, pack
 from odpiece.models.interface import BANDS
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from odpiece.codec import decode, encode, truncate
-from odpiece.codec.bands.picture import read
+from odpiece.codec.files import read
 from odpiece.codec.self_test import QUALITY, drawn_picture
 from odpiece.formats.container import CoderId
 from odpiece.formats.files import read_bytes, write_bytes

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from odpiece.codec.bands.coders import FIRST_ROW, LENGTH_CLASSES, SYMBOLS, LearnedCoder, RawCoder, StaticCoder
-from odpiece.codec.bands.histograms import to_table
 from odpiece.codec.bands.tokens import LENGTHS, full_length_index, shorten
+from odpiece.codec.range_coder import to_table
 from odpiece.formats import pillow_plugin
 from odpiece.models.interface import BANDS, Q_OCTAVES
 from odpiece.models.library import load_model

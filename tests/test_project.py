@@ -7,6 +7,7 @@ import pkgutil
 import re
 import sys
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,12 @@ LAYERS = {
     ],
     "cli": ["odpiece"],
 }
-# Pillow asks this module for pixels, so it alone reaches up, inside functions: imported when called, never in a circle
+# Pillow asks this module for pixels, so it alone reaches up, inside functions, and nothing of ours imports it
 UPWARD = {"formats/pillow_plugin.py": ["odpiece.codec"]}
 # What a package may import beyond its layer
 BEYOND = {"codec/comparison/": ["odpiece.models.nets.st_lpips"]}
+FAMILIES = ("bands", "one_d_piece")  # of models: a room of this name in each of the folders that know families
+DOOR = ("odpiece.codec", "odpiece.codec.files")  # to the families of codec/
 # The only places that may import each of these
 PLACES = {
     "torch": [
@@ -98,6 +101,21 @@ def within(name, allowed):
     return any(name == a or name.startswith(a + ".") for a in allowed)
 
 
+def module_name(path):
+    """The full name of the module or package in a source file."""
+    parts = ("odpiece", *path.with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def circle_in(graph):
+    """The modules of a circle of imports in {module: modules that it imports}; empty where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
 def requirement_name(line):
     return re.match(r"[A-Za-z0-9_.-]+", line)[0].lower()
 
@@ -132,6 +150,33 @@ def test_upward_imports_are_inside_functions(path):
     assert any(within(name, UPWARD[path]) for name in imports(path))
 
 
+def test_the_families_have_rooms_of_the_same_names():
+    rooms = [{path.parent.parent for path in SOURCES if path.parent.name == family} for family in FAMILIES]
+    assert rooms[0] == rooms[1] == {Path("codec"), Path("models/nets"), Path("models/training")}
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.parent.name in FAMILIES], ids=str)
+def test_neither_family_imports_the_other_or_the_door(path):
+    others = set(FAMILIES) - {path.parent.name}
+    assert [name for name in imports(path) if name in DOOR or others & set(name.split("."))] == []
+
+
+def test_only_the_door_chooses_a_family():
+    pictures = [f"odpiece.codec.{family}.picture" for family in FAMILIES]
+    users = {path.as_posix(): set(pictures) & set(imports(path)) for path in SOURCES}
+    assert {path: names for path, names in users.items() if names} == {"codec/files.py": set(pictures)}
+
+
+def test_imports_go_in_no_circle():
+    """Those inside functions, too: a module can be read once all that it imports has been."""
+    assert circle_in({module_name(path): set(imports(path)) for path in SOURCES}) == []
+
+
+def test_circles_are_seen():
+    """The oracle for the test above."""
+    assert set(circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}})) == {"b", "c"}
+
+
 @pytest.mark.parametrize("library", PLACES)
 def test_libraries_are_imported_in_their_place(library):
     users = {path.as_posix() for path in SOURCES for name in imports(path) if within(name, [library])}
@@ -140,8 +185,9 @@ def test_libraries_are_imported_in_their_place(library):
 
 def test_the_rules_see_imports():
     """The oracle for `imports`: without it, the tests above could pass by seeing nothing."""
-    assert "odpiece.models.library" in imports(Path("codec/bands/picture.py"))
-    assert "odpiece.formats.container" in imports(Path("codec/bands/picture.py"))
+    assert "odpiece.models.library" in imports(Path("codec/files.py"))
+    assert "odpiece.formats.container" in imports(Path("codec/files.py"))
+    assert "odpiece.codec.bands.picture" in imports(Path("codec/files.py"))  # inside a function
     assert "torch" in imports(Path("cli/train.py"))
     assert within("torch.nn", ["torch"]) and not within("torchvision", ["torch"])
 
@@ -196,5 +242,5 @@ def test_the_examples_of_the_library_document(monkeypatch, odp_in_pillow):
 
 def test_there_are_doctests_and_all_modules_are_walked():
     assert len(MODULES) == len(SOURCES)
-    examples = doctest.DocTestFinder().find(importlib.import_module("odpiece.codec.bands.picture"))
+    examples = doctest.DocTestFinder().find(importlib.import_module("odpiece.codec.files"))
     assert any(test.examples for test in examples)

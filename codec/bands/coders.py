@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from odpiece.codec.bands.tokens import LENGTHS, full_length_index
-from odpiece.codec.range_coder import row_total
+from odpiece.codec.range_coder import level_table
 from odpiece.formats.container import CoderId
 from odpiece.models.interface import BANDS, Q_OCTAVES
 
@@ -36,13 +36,6 @@ CLASS_BOUNDS = (1, 3, 5)  # of the length's symbol: steps of LENGTHS below the f
 def octave(q):
     """The nearest octave, 0..10, of quality q (1..1024), by integers alone."""
     return (int(q) ** 2).bit_length() // 2
-
-
-def level_table(rows, symbols):
-    """uint32 (rows, symbols) that makes all symbols as good as equally likely."""
-    table = np.full((rows, symbols), row_total(symbols) // symbols, dtype=np.uint32)
-    table[:, 0] += np.uint32(row_total(symbols) % symbols)
-    return table
 
 
 def to_symbols(residuals):

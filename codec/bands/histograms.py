@@ -12,12 +12,11 @@ from odpiece.codec.bands.coders import (
     SYMBOLS,
     LearnedCoder,
     StaticCoder,
-    level_table,
 )
 from odpiece.codec.bands.quantization import draft, source, whole_pieces
 from odpiece.codec.bands.tokens import LENGTHS
 from odpiece.codec.bands.walk import walk
-from odpiece.codec.range_coder import row_total
+from odpiece.codec.range_coder import level_table, to_table
 from odpiece.models.interface import Q_OCTAVES
 
 PASSES = 2  # rate-aware rounding needs tables: the first pass has level ones
@@ -106,15 +105,3 @@ def smooth(counts):
     mean = (counts @ magnitude + 0.02) / (counts.sum(axis=1) + 1.0)
     law = (mean / (1.0 + mean))[:, None] ** magnitude
     return counts + STRENGTH * law / law.sum(axis=1, keepdims=True)
-
-
-def to_table(counts):
-    """uint32 table of the rows' frequencies: no symbol impossible, each row with the sum the range coder needs.
-
-    What rounding leaves over goes to each row's most frequent symbol.
-    """
-    total = row_total(counts.shape[1])
-    share = counts / counts.sum(axis=1, keepdims=True)
-    table = np.maximum(1, np.floor(share * total)).astype(np.int64)
-    table[np.arange(len(table)), table.argmax(axis=1)] += total - table.sum(axis=1)
-    return table.astype(np.uint32)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from odpiece.codec.bands.tokens import Tokens, zero_tokens
-from odpiece.codec.bands.walk import GroupBits, walk
+from odpiece.codec.bands.walk import walk
+from odpiece.codec.family import GroupBits
 from odpiece.codec.range_coder import CutReader, Reader, Writer
 from odpiece.codec.threads import map_in_threads
 from odpiece.formats.container import StoredSegment, checksum, segment_checksum

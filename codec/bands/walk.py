@@ -5,26 +5,16 @@ phase, the latents of all pieces; within a phase by table row, then by latent, t
 order over the picture. After each phase the exact values of its escaped latents.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from odpiece.codec.bands.coders import ESCAPE, LARGEST, length_symbols, octave, to_symbols
 from odpiece.codec.bands.tokens import LENGTHS, MAX_LATENT, Tokens, full_length_index, kept_mask, zero_tokens
+from odpiece.codec.family import GroupBits
 from odpiece.codec.range_coder import Cut, bits
 from odpiece.formats.errors import DamagedError
 from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN
 
 ESCAPE_CLASSES = 17
-
-
-@dataclass(frozen=True)
-class GroupBits:
-    """One group (or the lengths) over the whole picture: tokens coded, and their ideal code length in bits."""
-
-    name: str
-    tokens: int
-    bits: float
 
 
 def walk(channel, coder, q, rows, columns, source=None, *, limit=None):

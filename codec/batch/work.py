@@ -4,7 +4,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 
-from odpiece.codec.bands.picture import encode, read, read_partial
+from odpiece.codec.files import encode, read, read_partial
 from odpiece.formats.container import MAX_PIXELS, CoderId, unpack_header
 from odpiece.formats.errors import OdpieceError, OutputExistsError
 from odpiece.formats.files import local_path, make_folder, read_bytes, write_bytes
@@ -52,7 +52,7 @@ class Record:
 @dataclass(frozen=True)
 class Encoding:
     """Work: pictures to .odp files. `target` is "quality", "size", "bpp", "psnr", "ssim" or "lpips" and `value` its
-    number; the others as of `encode` in codec/bands/picture.py and of `read_image`.
+    number; the others as of `encode` in codec/files.py and of `read_image`.
     """
 
     target: str

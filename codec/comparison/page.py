@@ -9,12 +9,12 @@ from importlib.util import find_spec
 
 from PIL import Image
 
-from odpiece.codec.bands.picture import truncate
 from odpiece.codec.comparison.curves import envelope
 from odpiece.codec.comparison.extra import extra
 from odpiece.codec.comparison.metrics import METRICS
 from odpiece.codec.comparison.peers import CODECS
 from odpiece.codec.comparison.report import REFERENCE
+from odpiece.codec.files import truncate
 
 MAX_SIDE = 1024  # pixels: larger pictures are shown downscaled
 SHOWN = {"format": "WEBP", "quality": 92, "method": 4}  # how pictures are embedded

@@ -15,9 +15,9 @@ from importlib import metadata
 import numpy as np
 from PIL import Image, features
 
-from odpiece.codec.bands.picture import decode, encode
 from odpiece.codec.comparison import thumbhash
 from odpiece.codec.comparison.extra import extra
+from odpiece.codec.files import decode, encode
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import LOOKS
 from odpiece.models.library import load_model

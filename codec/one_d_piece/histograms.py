@@ -7,9 +7,9 @@ positions, and that towards all tokens equally likely. How much is found by coun
 import numpy as np
 from tqdm import tqdm
 
-from odpiece.codec.bands.histograms import to_table
 from odpiece.codec.channels import split_channels
 from odpiece.codec.one_d_piece.tiles import cut
+from odpiece.codec.range_coder import to_table
 from odpiece.formats.errors import ImageError, OptionError
 from odpiece.formats.files import read_bytes
 from odpiece.formats.images import read_image

@@ -1,70 +1,35 @@
-"""Whole files of One-D-Piece tokens; codec/bands/picture.py dispatches to here."""
+"""Pictures and files of One-D-Piece tokens."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from odpiece.codec.bands.picture import Contents, read
-from odpiece.codec.channels import alpha_chunks, split_channels, to_colours
+from odpiece.codec.channels import to_colours
+from odpiece.codec.family import EFFORT, Analyzed, Contents, pack
 from odpiece.codec.one_d_piece.tiles import NO_TOKENS, cut, join
 from odpiece.codec.one_d_piece.tokens import GROUP_ENDS, TileTokens, raw_table, walk
 from odpiece.codec.range_coder import CutReader, Reader, Writer
-from odpiece.formats import container
-from odpiece.formats.chunks import metadata_chunks
-from odpiece.formats.container import CoderId, Header, StoredSegment
+from odpiece.formats.container import CoderId, StoredSegment
 from odpiece.formats.errors import DamagedError, OptionError, UnknownModelError
 from odpiece.formats.tiles import MOST_TOKENS, TILE, VOCABULARY, Layout
 from odpiece.models.interface import LOOKS, ONE_D_PIECE
-
-RAW_BITS = (VOCABULARY - 1).bit_length()
-
-
-class TiledPicture:
-    """A picture whose tokens are known, to be encoded at any number of qualities; arguments as of `encode`.
-
-    `pixels` as in Analyzed (codec/bands/picture.py); `highest` is the most tokens that the model was trained to use.
-    """
-
-    def __init__(self, pixels, *, model, coder=None, fixed=True, metadata=None, overlap=None):
-        colours, alpha = split_channels(pixels)
-        self.model, self._layout = model, Layout(overlap)
-        self._id, self._table, self._fingerprint = _coder_to_write(model, coder)
-        self.highest = trained_tokens(model)
-        self.grey = colours.shape[2] == 1
-        self.pixels = colours[..., 0] if self.grey else colours
-        self._chunks = alpha_chunks(alpha) + metadata_chunks(metadata or {})
-        tiles = cut(colours.repeat(3, axis=2) if self.grey else colours, self._layout)
-        self._ids = np.concatenate([model.tile_tokenizer.encode(batch) for batch in tiles])
-
-    def encode(self, q, *, effort=None, slope=None, last=True):
-        """The bytes of an .odp file of the first `q` tokens, 1..256, of each tile.
-
-        The tokens are all there is, so `effort`, `slope` and `last` change nothing. Raises OptionError.
-        """
-        if not 1 <= q <= MOST_TOKENS:
-            raise OptionError(f"q is {q}, a tile of model {self.model.name} has {MOST_TOKENS} tokens: give 1 to that")
-        height, width = self.pixels.shape[:2]
-        kinds = {"grey": self.grey, "has_chunks": bool(self._chunks), "layout": self._layout}
-        header = Header(width, height, q, self._id, self._fingerprint, **kinds)
-        return _pack(TileTokens.of(self._ids[:, :q]), header, self._table, self._chunks)
-
-    def decoded(self, data, look=LOOKS[0]):
-        """What the .odp file `data` of this picture makes of `pixels`, of the same shape."""
-        return read(data, model=self.model).colours(look=look)
-
-
-def trained_tokens(model):
-    """How many tokens of a tile a One-D-Piece model was trained to use."""
-    return model.facts.get("trained_tokens", MOST_TOKENS)
 
 
 @dataclass(frozen=True)
 class TileContents(Contents):
     """What a file of tiles holds; `tokens` are TileTokens."""
 
-    @property
-    def raw_bits(self):
-        return self.tokens.count * RAW_BITS
+    token_bits = (VOCABULARY - 1).bit_length()
+
+    @classmethod
+    def of_parts(cls, header, chunks, stored, model, partial=False):
+        if model.family != ONE_D_PIECE:
+            raise DamagedError(f"the header is damaged: model {model.name} has no tiles")
+        (part,), table = stored, _table_to_read(header, model)
+        reader = CutReader(part.payload) if partial else Reader(part.payload)
+        tokens, groups = walk(reader, table, header.tiles, header.q)
+        whole = tokens.count == header.tiles * header.q
+        return cls(header, tokens, model, groups, chunks, whole_segments=int(whole), complete=not partial)
 
     def progress(self):
         for end in GROUP_ENDS[: len(self.groups)]:
@@ -85,22 +50,38 @@ class TileContents(Contents):
         return to_colours(join(tiles_of, header.layout, header.height, header.width), header.grey)
 
 
-def read_tiles(header, chunks, stored, model, partial):
-    """The TileContents of a file's parts, whose checksum is not checked; `model` is the one that made them."""
-    if model.family != ONE_D_PIECE:
-        raise DamagedError(f"the header is damaged: model {model.name} has no tiles")
-    (part,), table = stored, _table_to_read(header, model)
-    reader = CutReader(part.payload) if partial else Reader(part.payload)
-    tokens, groups = walk(reader, table, header.tiles, header.q)
-    whole = tokens.count == header.tiles * header.q
-    return TileContents(header, tokens, model, groups, chunks, whole_segments=int(whole), complete=not partial)
+class TiledPicture(Analyzed):
+    """A picture whose tokens are known; `encode` takes q from 1 to 256.
+
+    The tokens are all there is, so effort, slope and last change nothing.
+    `highest` is the most tokens that the model was trained to use.
+    """
+
+    contents = TileContents
+
+    def __init__(self, pixels, *, model, coder=None, fixed=True, metadata=None, overlap=None):
+        super().__init__(pixels, model, metadata)
+        self._layout, self.highest = Layout(overlap), trained_tokens(model)
+        self._id, self._table, self._fingerprint = _coder_to_write(model, coder)
+        colours = self._colours.repeat(3, axis=2) if self.grey else self._colours
+        self._ids = np.concatenate([model.tile_tokenizer.encode(batch) for batch in cut(colours, self._layout)])
+
+    def encode(self, q, *, effort=EFFORT, slope=1.0, last=False):
+        if not 1 <= q <= MOST_TOKENS:
+            raise OptionError(f"q is {q}, a tile of model {self.model.name} has {MOST_TOKENS} tokens: give 1 to that")
+        header = self._header(q, self._id, self._fingerprint, self._layout)
+        return _pack(TileTokens.of(self._ids[:, :q]), header, self._table, self._chunks)
+
+
+def trained_tokens(model):
+    """How many tokens of a tile a One-D-Piece model was trained to use."""
+    return model.facts.get("trained_tokens", MOST_TOKENS)
 
 
 def _pack(tokens, header, table, chunks):
     writer = Writer()
     walk(writer, table, *tokens.ids.shape, tokens.ids)
-    header = replace(header, checksum=container.checksum(header, tokens.to_bytes()))
-    return container.pack(header, [StoredSegment(writer.to_bytes())], chunks)
+    return pack(header, tokens, [StoredSegment(writer.to_bytes())], chunks)
 
 
 def _coder_to_write(model, coder):

@@ -10,9 +10,8 @@ from functools import cache
 
 import numpy as np
 
-from odpiece.codec.bands.coders import level_table
-from odpiece.codec.bands.walk import GroupBits
-from odpiece.codec.range_coder import PRECISION, Cut
+from odpiece.codec.family import GroupBits
+from odpiece.codec.range_coder import PRECISION, Cut, level_table
 from odpiece.formats.tiles import MOST_TOKENS, VOCABULARY
 
 GROUP_ENDS = tuple(1 << n for n in range(9))  # positions 1, 2, 3-4, 5-8, ..: the parts that are reported on their own

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from odpiece.codec import decode, encode
-from odpiece.codec.bands.picture import read_partial
+from odpiece.codec.files import read_partial
 from odpiece.formats.container import CoderId, StoredSegment, pack
 from odpiece.formats.errors import OdpieceError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from odpiece.codec.bands.picture import read, read_partial
+from odpiece.codec.files import read, read_partial
 
 NAMES = list(json.loads((Path(__file__).parents[1] / "golden" / "tokens.json").read_text()))
 CHEAP = ["pixel.odp", "photo-static.odp"]  # every cut and every bit of these in each run

@@ -7,7 +7,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from odpiece.codec.bands.picture import decode, read, read_partial, truncate
+from odpiece.codec.files import decode, read, read_partial, truncate
 from odpiece.formats import container
 from odpiece.formats.container import CoderId, Header, unpack
 from odpiece.formats.errors import OdpieceError

@@ -6,7 +6,7 @@ from PIL import Image
 
 from odpiece.cli.main import main
 from odpiece.codec import decode, encode
-from odpiece.codec.bands.picture import read
+from odpiece.codec.files import read
 from odpiece.codec.targets import encode_to_psnr, encode_to_size
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from odpiece.cli.main import main
-from odpiece.codec.bands.picture import decode, encode, read
+from odpiece.codec.files import decode, encode, read
 from odpiece.formats import errors
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from odpiece.codec import decode, decode_tokens, encode, encode_tokens, read_tokens, truncate
-from odpiece.codec.bands.picture import read
 from odpiece.codec.bands.tokens import Tokens
+from odpiece.codec.files import read
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN
 

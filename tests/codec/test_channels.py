@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from odpiece.codec import decode, encode, truncate
-from odpiece.codec.bands.picture import Analyzed, read, read_partial
 from odpiece.codec.channels import split_channels
+from odpiece.codec.files import analyzed, read, read_partial
 from odpiece.codec.targets import encode_to_psnr, encode_to_size, psnr
 from odpiece.formats.chunks import Chunk
 from odpiece.formats.container import pack, unpack
@@ -87,7 +87,7 @@ def test_targets_of_grey_and_of_alpha(photo, mask):
     assert len(encode_to_size(photo[:64, :64, 1], 100)) <= 100
     pixels = np.dstack([photo, mask])[:, :64]
     data = encode_to_psnr(pixels, 21.0)
-    picture = Analyzed(pixels)
+    picture = analyzed(pixels)
     assert psnr(picture.pixels, picture.decoded(data)) >= 21 and picture.pixels.shape == (64, 64, 3)
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from odpiece.codec.bands.picture import decode, encode, read, read_partial, truncate
 from odpiece.codec.bands.tokens import LENGTHS, first_groups
+from odpiece.codec.files import decode, encode, read, read_partial, truncate
 from odpiece.formats.container import CoderId
 from odpiece.formats.errors import DamagedError, NotOdpError, OptionError
 from odpiece.models.interface import BANDS

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from odpiece.codec.bands.coders import LearnedCoder, coder_of
-from odpiece.codec.bands.picture import encode, read
 from odpiece.codec.bands.tokens import Tokens
 from odpiece.codec.bands.walk import walk
+from odpiece.codec.files import encode, read
 from odpiece.codec.range_coder import Reader, Writer
 from odpiece.formats.container import CoderId
 from odpiece.formats.errors import DamagedError
@@ -20,7 +20,7 @@ from odpiece.models.library import load_model
 
 DECODE = """
 import sys
-from odpiece.codec.bands.picture import read
+from odpiece.codec.files import read
 print(read(open(sys.argv[1], "rb").read()).tokens.sha256)
 """
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from odpiece.codec.bands.picture import read
+from odpiece.codec.files import read
 from odpiece.formats.chunks import ChunkType
 from odpiece.formats.container import CoderId
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 from odpiece.codec import decode, encode
 from odpiece.codec.bands.coders import LearnedCoder
-from odpiece.codec.bands.picture import read
 from odpiece.codec.bands.quantization import source, whole_pieces
 from odpiece.codec.bands.tokens import LENGTHS
 from odpiece.codec.bands.walk import walk
+from odpiece.codec.files import read
 from odpiece.codec.range_coder import Writer
 from odpiece.formats.container import CoderId
 from odpiece.formats.errors import DamagedError, ImageError, NotOdpError, OdpieceError, OptionError, UnknownModelError

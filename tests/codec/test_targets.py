@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from odpiece.codec import decode, encode, targets
-from odpiece.codec.bands.picture import Analyzed, read
+from odpiece.codec.bands.picture import BandsPicture
+from odpiece.codec.files import read
 from odpiece.codec.targets import encode_to_psnr, encode_to_size, psnr
 from odpiece.formats.container import CoderId
 from odpiece.formats.errors import OptionError
@@ -17,14 +18,14 @@ MOST_TRIALS = targets.TRIALS + 1  # and one at the end of the range where none f
 
 @pytest.fixture
 def trials(monkeypatch):
-    """The list of (q, slope) of all calls of Analyzed.encode."""
-    made, encode_once = [], Analyzed.encode
+    """The list of (q, slope) of all calls of BandsPicture.encode."""
+    made, encode_once = [], BandsPicture.encode
 
     def counted(self, q, *, slope=1.0, **options):
         made.append((q, slope))
         return encode_once(self, q, slope=slope, **options)
 
-    monkeypatch.setattr(Analyzed, "encode", counted)
+    monkeypatch.setattr(BandsPicture, "encode", counted)
     return made
 
 

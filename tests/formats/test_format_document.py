@@ -11,8 +11,8 @@ import pytest
 from safetensors import safe_open
 
 from odpiece.codec.bands.coders import RawCoder
-from odpiece.codec.bands.picture import read
 from odpiece.codec.bands.walk import walk
+from odpiece.codec.files import read
 from odpiece.codec.range_coder import Writer
 from odpiece.formats.container import unpack
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from odpiece.codec import decode, encode
-from odpiece.codec.bands.picture import read
+from odpiece.codec.files import read
 from odpiece.formats.errors import DeviceError, MissingExtraError, OptionError
 from odpiece.models import backends, onnx_backend
 from odpiece.models.backends import choose_device

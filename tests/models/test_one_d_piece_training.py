@@ -22,8 +22,8 @@ from odpiece.models.nets.one_d_piece.architecture import Architecture  # noqa: E
 from odpiece.models.nets.one_d_piece.network import OneDPiece  # noqa: E402
 from odpiece.models.training.data import middle_squares  # noqa: E402
 from odpiece.models.training.one_d_piece import loop  # noqa: E402
+from odpiece.models.training.one_d_piece.processes import Processes  # noqa: E402
 from odpiece.models.training.one_d_piece.start import initialise  # noqa: E402
-from odpiece.models.training.processes import Processes  # noqa: E402
 
 SMALL = Architecture(32, 1, 2, hidden=4, groups=1, proxy_width=16)
 WORKER = f"""

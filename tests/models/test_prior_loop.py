@@ -13,7 +13,7 @@ from odpiece.models.interface import BANDS, octave_weights  # noqa: E402
 from odpiece.models.nets.bands.prior import Prior  # noqa: E402
 from odpiece.models.nets.bands.transform import Architecture  # noqa: E402
 from odpiece.models.training.bands import loop, objective, prior_loop  # noqa: E402
-from odpiece.models.training.optimizers import Optimizers  # noqa: E402
+from odpiece.models.training.bands.optimizers import Optimizers  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = Architecture(

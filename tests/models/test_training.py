@@ -22,8 +22,8 @@ from odpiece.models.nets.bands.prior import Prior, logistic_bits  # noqa: E402
 from odpiece.models.nets.bands.transform import Architecture  # noqa: E402
 from odpiece.models.training.bands import loop, objective  # noqa: E402
 from odpiece.models.training.bands.export import load_shipped  # noqa: E402
+from odpiece.models.training.bands.optimizers import COOLDOWN, WARMUP_STEPS, rate_factor  # noqa: E402
 from odpiece.models.training.bands.validation import QUALITIES, validate  # noqa: E402
-from odpiece.models.training.optimizers import COOLDOWN, WARMUP_STEPS, rate_factor  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = dict(

@@ -9,12 +9,12 @@ from onnx import TensorProto, helper
 
 from odpiece.models.interface import BANDS, PIECE
 from odpiece.models.nets.bands.transform import FAITHFUL, PASSED_ON, PATCH
-from odpiece.models.training.bands.graph import Graph, band_values, octaves_value, pixel_value, synthesis
+from odpiece.models.training.bands.graph import BandsGraph, band_values, octaves_value, pixel_value, synthesis
 
 LOOK = f"looks.{FAITHFUL}"
 
 
-class _Tape(Graph):
+class _Tape(BandsGraph):
     """A graph that remembers what the way back needs."""
 
     def __init__(self, weights):

@@ -1,40 +1,18 @@
-"""The tokenizer as ONNX graphs without weights, one of the analysis and one for each look, as nets/transform.py has it.
+"""The networks of nets/bands/transform.py as ONNX graphs without weights: one of the analysis, one for each look.
 
-The initializers are declared as external data under the names of the weights file's tensors; whoever
-makes a session hands the tensors over. Pixels enter and leave as uint8 (H, W, 3).
+The weights are external data, see models/training/onnx_graph.py. Pixels enter and leave as uint8 (H, W, 3).
 """
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from odpiece.models.interface import BANDS, GRAIN, Q_OCTAVES
 from odpiece.models.nets.bands.transform import PASSED_ON, PATCH
-
-OPSET = 18
-IR_VERSION = 10
+from odpiece.models.training.onnx_graph import Graph
 
 
-class Graph:
-    """Collects nodes; every method that adds one gives the name of its output."""
-
-    def __init__(self, weights):
-        self.weights = weights  # {tensor name: array}
-        self.nodes, self.constants, self.used = [], [], []
-
-    def add(self, op, *inputs, output=None, **attributes):
-        output = output or f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, list(inputs), [output], **attributes))
-        return output
-
-    def constant(self, value):
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def weight(self, name):
-        if name not in self.used:
-            self.used.append(name)
-        return name
+class BandsGraph(Graph):
+    """Nodes of the band transform's networks."""
 
     def conv(self, x, name):
         """The convolution `name`: a stride of its kernel where it has no bias, else 3x3 padded by 1."""
@@ -76,22 +54,6 @@ class Graph:
     def shuffle(self, x, size):
         return self.add("DepthToSpace", x, blocksize=size, mode="CRD")
 
-    def model(self, name, inputs, outputs):
-        """The ModelProto; external initializers are placeholders of the right shape."""
-        external = [_external(n, self.weights[n].shape) for n in self.used]
-        graph = helper.make_graph(self.nodes, name, inputs, outputs, [*self.constants, *external])
-        opset = helper.make_opsetid("", OPSET)
-        return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="odpiece")
-
-
-def _external(name, shape):
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
-    tensor.data_location = TensorProto.EXTERNAL
-    size = 4 * int(np.prod(shape))
-    for key, value in (("location", "weights"), ("offset", "0"), ("length", str(size))):
-        tensor.external_data.add(key=key, value=value)
-    return tensor
-
 
 def band_values():
     return [
@@ -110,7 +72,7 @@ def octaves_value():
 
 def analysis_graph(weights):
     """Serialized graph: pixels uint8 (H, W, 3) to band0..band2 float32 (1, latents, h, w)."""
-    g = Graph(weights)
+    g = BandsGraph(weights)
     x = g.residuals(g.conv(g.pixels(), "analysis.patch"), "analysis.fine")
     x = g.residuals(g.conv(x, "analysis.merge16"), "analysis.middle")
     for i, size in ((2, 32), (1, 64)):
@@ -148,7 +110,7 @@ def synthesis_graph(weights, look):
 
     A look with grain also has the inputs grain16 and grain8, float32 (1, GRAIN, H/16, W/16) and (.., H/8, W/8).
     """
-    g = Graph(weights)
+    g = BandsGraph(weights)
     x = synthesis(g, look)
     x = g.add("Mul", g.add("Add", x, g.constant(np.float32(1.0))), g.constant(np.float32(127.5)))
     x = g.add("Clip", g.add("Round", x), g.constant(np.float32(0)), g.constant(np.float32(255)))

@@ -21,9 +21,10 @@ from odpiece.models.interface import GRAIN, octave_weights, step_size
 from odpiece.models.nets.bands.transform import FAITHFUL, NATURAL, PATCH, Look
 from odpiece.models.nets.st_lpips import StLpips
 from odpiece.models.training.bands import objective
-from odpiece.models.training.bands.loop import LOG_SECONDS, SAVE_SECONDS, follow, load_averaged, save
+from odpiece.models.training.bands.loop import load_averaged
+from odpiece.models.training.bands.optimizers import Optimizers, rate_factor
 from odpiece.models.training.data import PictureCache, crop_batches, to_float
-from odpiece.models.training.optimizers import Optimizers, rate_factor
+from odpiece.models.training.runs import LOG_SECONDS, SAVE_SECONDS, follow, save
 
 FIDELITY = 0.3  # of the logarithm of the squared error: a decibel weighs as much as 0.07 of ST-LPIPS
 SMALLEST_ERROR = 1e-4  # added to the mean squared error, of pixels in [-1, 1]

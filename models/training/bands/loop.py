@@ -20,14 +20,12 @@ from odpiece.models.nets.bands.prior import Prior
 from odpiece.models.nets.bands.transform import Architecture, Tokenizer
 from odpiece.models.training.bands import objective, pca
 from odpiece.models.training.bands.export import load_shipped
+from odpiece.models.training.bands.optimizers import Optimizers, rate_factor
 from odpiece.models.training.bands.validation import validate
 from odpiece.models.training.data import PictureCache, crop_batches, random_crops, to_float
-from odpiece.models.training.optimizers import Optimizers, rate_factor
+from odpiece.models.training.runs import LOG_SECONDS, SAVE_SECONDS, follow, save
 
 PCA_CROPS = 800
-LOG_SECONDS = 15
-SAVE_SECONDS = 180
-AVERAGE_DECAY = 0.9985  # of the exponential moving average of the weights
 BALANCE = 0.5  # costs are weighted by q^-BALANCE, so that low and high rates count alike
 
 
@@ -65,13 +63,6 @@ class TuningOptions:
     cache: Path | None = None
     batch: int = 8
     seed: int = 0
-
-
-@torch.no_grad()
-def follow(average, current, step):
-    """Move the weights of the network `average` towards those of `current`: an exponential moving average."""
-    decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(average.parameters()), list(current.parameters()), 1.0 - decay)
 
 
 class Run:
@@ -141,13 +132,6 @@ class Run:
         run.generator.set_state(state["generator"])
         run.step, run.seconds, run.best = state["step"], state["seconds"], state["best"]
         return run
-
-
-def save(state, path):
-    """Write `state` with torch.save under a temporary name, then rename."""
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
 
 
 def load_averaged(path):

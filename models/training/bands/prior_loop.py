@@ -10,9 +10,10 @@ from tqdm import tqdm
 
 from odpiece.models.interface import PIECE, octave_weights, step_size
 from odpiece.models.training.bands import objective
-from odpiece.models.training.bands.loop import LOG_SECONDS, follow, load_averaged, save, to_float
-from odpiece.models.training.data import PictureCache, crop_batches
-from odpiece.models.training.optimizers import Optimizers, rate_factor
+from odpiece.models.training.bands.loop import load_averaged
+from odpiece.models.training.bands.optimizers import Optimizers, rate_factor
+from odpiece.models.training.data import PictureCache, crop_batches, to_float
+from odpiece.models.training.runs import LOG_SECONDS, follow, save
 
 REPEATS = 2  # qualities at which each crop's latents are coded in a step
 FINE_TUNING = 0.3  # of the rates of joint training: the prior comes trained

@@ -1,14 +1,14 @@
 """The One-D-Piece networks as ONNX graphs without weights, as nets/one_d_piece has them: encoder and decoder.
 
-Weights are external data under the names of the state dict, see graph.py. Inside, rows of all tiles are one matrix
-(tiles * rows, width). Tiles enter and leave as uint8 (n, 256, 256, 3).
+Weights are external data under the names of the state dict, see models/training/onnx_graph.py. Inside, rows of all
+tiles are one matrix (tiles * rows, width). Tiles enter and leave as uint8 (n, 256, 256, 3).
 """
 
 import numpy as np
 from onnx import TensorProto, helper
 
 from odpiece.models.nets.one_d_piece.architecture import CHANNELS, CODE, GRID, PATCH, SIDE, TOKENS
-from odpiece.models.training.bands.graph import Graph
+from odpiece.models.training.onnx_graph import Graph
 
 PATCHES = GRID**2
 NORM_EPSILON, GROUP_NORM_EPSILON, LENGTH_EPSILON = 1e-5, 1e-6, 1e-12

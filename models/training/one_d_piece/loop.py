@@ -20,10 +20,10 @@ from tqdm import tqdm
 from odpiece.formats.errors import OptionError
 from odpiece.models.nets.one_d_piece.architecture import PRESETS, TOKENS, Architecture
 from odpiece.models.nets.one_d_piece.network import OneDPiece
-from odpiece.models.training.bands.loop import LOG_SECONDS, SAVE_SECONDS, follow, save
 from odpiece.models.training.data import PictureCache, crop_batches, middle_squares
+from odpiece.models.training.one_d_piece.processes import joined
 from odpiece.models.training.one_d_piece.start import initialise
-from odpiece.models.training.processes import joined
+from odpiece.models.training.runs import LOG_SECONDS, SAVE_SECONDS, follow, save
 
 RATE = 0.05  # learning rate times width; at five times as much the decoder ignores its tokens within 100 steps
 ENCODER_PART = 0.03  # of the rate: an encoder that learns as fast as the decoder gives all pictures the same tokens

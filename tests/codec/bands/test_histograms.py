@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from odpiece.codec.bands.coders import LearnedCoder, RawCoder, StaticCoder
-from odpiece.codec.bands.histograms import analyze, count, fit_learned, fit_static, octaves, smooth, to_table
+from odpiece.codec.bands.histograms import analyze, count, fit_learned, fit_static, octaves, smooth
 from odpiece.codec.bands.quantization import draft
 from odpiece.codec.bands.tokens import LENGTHS
 from odpiece.codec.bands.walk import walk
-from odpiece.codec.range_coder import Writer
+from odpiece.codec.range_coder import Writer, to_table
 from odpiece.models.interface import BANDS
 
 PRECISION = 1 << 24

@@ -7,10 +7,11 @@ import pytest
 
 from odpiece.codec import decode, encode
 from odpiece.codec.bands import refinement
-from odpiece.codec.bands.picture import EFFORT, Analyzed, read
 from odpiece.codec.bands.quantization import dequantize
 from odpiece.codec.bands.refinement import MARGIN, PACE, ROUNDS, refine, tiled_error
 from odpiece.codec.bands.tokens import Tokens
+from odpiece.codec.family import EFFORT
+from odpiece.codec.files import analyzed, read
 from odpiece.formats.container import unpack
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import BANDS, step_size
@@ -205,7 +206,7 @@ def own_cost(data, pixels, q, slope=1.0):
 
 @pytest.mark.parametrize("q, slope", [(16, 1.0), (256, 2.5), (1024, 1.0)])
 def test_more_effort_never_costs_more(q, slope, detail):
-    picture = Analyzed(detail)
+    picture = analyzed(detail)
     costs = [own_cost(picture.encode(q, effort=effort, slope=slope), detail, q, slope) for effort in range(5)]
     assert (np.diff(costs) <= 0).all(), costs
     assert costs[4] < 0.995 * costs[0], costs
@@ -246,7 +247,7 @@ def test_efforts_that_do_not_exist(effort, photo):
 
 
 def test_a_steeper_slope_gives_fewer_bytes_and_less_quality(example):
-    picture = Analyzed(example)
+    picture = analyzed(example)
     files = [picture.encode(64, effort=0, slope=slope) for slope in (0.5, 1.0, 2.0, 4.0)]
     errors = [np.square(picture.decoded(data).astype(float) - example).mean() for data in files]
     assert (np.diff([len(data) for data in files]) < 0).all()

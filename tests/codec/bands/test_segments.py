@@ -7,9 +7,9 @@ import pytest
 
 from odpiece.codec import threads
 from odpiece.codec.bands.coders import RawCoder, coder_of
-from odpiece.codec.bands.picture import decode, encode, read, read_partial, truncate
 from odpiece.codec.bands.segments import decode_segments, encode_segments, join_tokens, split
 from odpiece.codec.bands.walk import walk
+from odpiece.codec.files import decode, encode, read, read_partial, truncate
 from odpiece.codec.range_coder import Reader
 from odpiece.formats.container import CoderId, Header, StoredSegment, checksum, pack, unpack
 from odpiece.formats.errors import DamagedError

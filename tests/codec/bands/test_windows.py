@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from odpiece.codec.bands import picture, windows
-from odpiece.codec.bands.picture import Analyzed, encode, read
 from odpiece.codec.bands.quantization import whole_pieces
 from odpiece.codec.bands.tokens import Tokens
 from odpiece.codec.bands.windows import MARGIN, analyze, padded_pixels, synthesize
+from odpiece.codec.files import analyzed, encode, read
 from odpiece.models.interface import BANDS, LOOKS, grain
 from odpiece.models.library import load_model
 
@@ -154,6 +154,6 @@ def test_bands_beyond_the_quality_take_no_memory(photo, small_windows):
 @pytest.mark.parametrize("effort", [0, 1])
 def test_a_kept_picture_finds_what_a_higher_quality_needs(effort, photo, small_windows, monkeypatch):
     monkeypatch.setattr(picture, "FEW", 1)
-    photo, kept = photo[:70, :140], Analyzed(photo[:70, :140])
+    photo, kept = photo[:70, :140], analyzed(photo[:70, :140])
     for q in (10, 64, 100, 30):
         assert kept.encode(q, effort=effort) == encode(photo, q, effort=effort)

@@ -7,7 +7,7 @@ import pytest
 
 from odpiece.codec import decode, encode, truncate
 from odpiece.codec.arrays import read_tokens
-from odpiece.codec.bands.picture import read, read_partial
+from odpiece.codec.files import read, read_partial
 from odpiece.codec.one_d_piece.histograms import count_tokens, fit
 from odpiece.codec.targets import encode_to_psnr, encode_to_size, psnr
 from odpiece.formats.chunks import ChunkType

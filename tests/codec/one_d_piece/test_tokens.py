@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from odpiece.codec.bands.histograms import to_table
 from odpiece.codec.one_d_piece.histograms import fit
 from odpiece.codec.one_d_piece.tokens import TileTokens, raw_table, walk
-from odpiece.codec.range_coder import CutReader, Reader, Writer
+from odpiece.codec.range_coder import CutReader, Reader, Writer, to_table
 
 RNG = np.random.default_rng(5)
 SKEWED = to_table(RNG.gamma(0.05, 1.0, (256, 4096)) + 1e-6)

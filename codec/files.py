@@ -1,0 +1,109 @@
+"""The door to the codec: pixels to the bytes of an .odp file and back, whatever family its model is of."""
+
+import numpy as np
+
+from odpiece.codec.family import EFFORT
+from odpiece.formats import container
+from odpiece.formats.container import MAX_PIXELS
+from odpiece.formats.errors import DamagedError, OptionError
+from odpiece.models.interface import BANDS_FAMILY, LOOKS, ONE_D_PIECE, TOKENS
+from odpiece.models.library import find_model, load_model
+
+
+def _bands():
+    from odpiece.codec.bands.picture import BandsPicture
+
+    return BandsPicture
+
+
+def _one_d_piece():
+    from odpiece.codec.one_d_piece.picture import TiledPicture
+
+    return TiledPicture
+
+
+FAMILIES = {BANDS_FAMILY: _bands, ONE_D_PIECE: _one_d_piece}  # each imported when it is first asked for its Analyzed
+
+
+def encode(pixels, q=64, *, effort=EFFORT, **options):
+    """The bytes of an .odp file.
+
+    `pixels` is a Pillow image, or uint8 sRGB of any height H and width W from 1: (H, W, 3), with alpha (H, W, 4),
+    grey (H, W), or grey with alpha (H, W, 2); `q` the most tokens that each 64x64 piece keeps, 1..1024; `effort`
+    0..9 how long to search for better tokens (codec/bands/refinement.py). Further options, also of `analyzed`:
+    `model` a Model (default: the installed one); `coder` a CoderId (default: the best that the model has); `fixed`
+    keeps all q tokens even where fewer pay; `metadata` a dict of bytes to keep, with any of the keys "exif", "icc" (of
+    which then the colours are) and "xmp"; `overlap` 0..128, for One-D-Piece models, cuts the picture into tiles that
+    overlap by so many pixels, instead of resizing it to one tile. Raises OptionError.
+
+    >>> import numpy as np
+    >>> data = encode(np.full((40, 50, 3), 128, np.uint8), q=4)
+    >>> decode(data).shape
+    (40, 50, 3)
+    """
+    q = check_count(q, "q")
+    return analyzed(pixels, **options).encode(q, effort=effort, last=True)
+
+
+def analyzed(pixels, *, model=None, **options):
+    """The picture as the Analyzed (codec/family.py) of the model's family; arguments and errors as of `encode`."""
+    model = model or load_model()
+    return FAMILIES[model.family]()(pixels, model=model, **options)
+
+
+def decode(data, *, tokens=None, look=LOOKS[0], model=None, max_pixels=MAX_PIXELS):
+    """The picture of an .odp file's bytes, uint8, of the shape that was given to `encode`.
+
+    `tokens` (1..1024) decodes only the first so many of each piece: a coarser picture; `look` is "faithful",
+    nearest to the original, or "natural", with the texture of photographs; `model` is for files whose
+    model is not installed. Raises NotOdpError, VersionError, UnknownModelError, DamagedError, OptionError, and
+    ImageError for a picture of more than `max_pixels`, before anything of its size is made.
+    """
+    contents = read(data, model=model, max_pixels=max_pixels)
+    kept = contents.tokens if tokens is None else contents.tokens.first(check_count(tokens, "tokens"))
+    return contents.picture(kept, look)
+
+
+def truncate(data, tokens, *, model=None, max_pixels=MAX_PIXELS):
+    """The bytes of an .odp file that holds exactly the first `tokens` (1..1024) tokens of every piece of `data`.
+
+    The picture is not needed and no pixel is computed; chunks are kept. Raises as `decode` does.
+    """
+    contents = read(data, model=model, max_pixels=max_pixels)
+    return contents.truncated(min(check_count(tokens, "tokens"), contents.header.limit))
+
+
+def read(data, *, model=None, max_pixels=MAX_PIXELS):
+    """The Contents (codec/family.py) of an .odp file's bytes, without its pixels. Raises as `decode` does."""
+    contents = _read(data, model, max_pixels)
+    contents.check()
+    return contents
+
+
+def read_partial(data, *, model=None, max_pixels=MAX_PIXELS):
+    """The Contents of a file whose end may be missing or whose segments may be damaged: all of a whole file, else
+    what is certain.
+
+    Nothing can be checked in a segment that was cut, so damage before the cut goes unseen. Raises
+    NotOdpError, VersionError, UnknownModelError, ImageError, and DamagedError for a damaged header.
+    """
+    try:
+        return read(data, model=model, max_pixels=max_pixels)
+    except DamagedError:
+        return _read(data, model, max_pixels, partial=True)
+
+
+def _read(data, model, max_pixels, partial=False):
+    """Contents, of which `read` checks the checksum."""
+    header, chunks, stored = container.unpack(data, max_pixels=max_pixels, partial=partial)
+    if model is None or not model.owns(header.model):
+        model = find_model(header.model, *((model.backend, model.device) if model else ()))
+    family = FAMILIES[ONE_D_PIECE if header.layout else BANDS_FAMILY]()
+    return family.contents.of_parts(header, chunks, stored, model, partial)
+
+
+def check_count(count, name):
+    """`count` as an int. Raises OptionError, with its `name`, unless it is a whole number from 1 to 1024."""
+    if not (isinstance(count, (int, np.integer)) and 1 <= count <= TOKENS):
+        raise OptionError(f"{name} is {count}, give a whole number from 1 to {TOKENS}")
+    return int(count)
