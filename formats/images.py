@@ -73,11 +73,17 @@ def read_image(data, name="the input", *, keep=(), max_pixels=MAX_PIXELS):
 
 
 def image_pixels(image):
-    """uint8 pixels, shaped as in Picture, of a Pillow image, treated as `read_image` treats files' images."""
+    """uint8 pixels, shaped as in Picture, of a Pillow image, treated as `read_image` treats files' images.
+
+    Raises ImageError: its file may be read only now, and be damaged or closed.
+    """
     try:
         return _to_picture(image, image.mode in DEEP_MODES, ()).pixels
-    except (OSError, ValueError) as error:  # its file is read only now
-        raise ImageError(f"the image cannot be read: {error}".splitlines()[0]) from None
+    except MemoryError:
+        raise
+    except Exception as error:  # of many kinds, as in read_image
+        reason = f"{error}".partition("\n")[0] or "it is closed or damaged"
+        raise ImageError(f"the image cannot be read: {reason}") from None
 
 
 @contextmanager
