@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from odpiece.formats.errors import MissingExtraError, OptionError
+from odpiece.formats.errors import MissingExtraError
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 OUT = click.Path(file_okay=False, path_type=Path)
@@ -13,16 +13,19 @@ CHECKPOINT = click.Path(exists=True, dir_okay=False, path_type=Path)
 MINUTES = click.FloatRange(0, min_open=True)
 CHECKPOINT_OUT = click.Path(dir_okay=False, path_type=Path)
 
+data_option = click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
+cache_option = click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+
 
 def tuning_options(required=True):
     """What a command that trains one part takes: the fields of TuningOptions (models/training/bands/loop.py)."""
 
     def decorate(function):
         @click.option("--checkpoint", type=CHECKPOINT, required=required, help="Checkpoint of another `train` command.")
-        @click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
+        @data_option
         @click.option("--out", type=CHECKPOINT_OUT, required=required, help="Checkpoint to write.")
         @click.option("--minutes", type=MINUTES, required=required, help="Length of the run.")
-        @click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+        @cache_option
         @wraps(function)
         def command(*args, **kwargs):
             return function(*args, **kwargs)
@@ -38,7 +41,7 @@ def train():
 
 
 @train.command()
-@click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
+@data_option
 @click.option("--val", type=FOLDER, required=True, help="Folder of validation pictures, never trained on.")
 @click.option("--out", type=OUT, required=True, help="Folder for checkpoints and the log.")
 @click.option(
@@ -48,7 +51,7 @@ def train():
     help="Length of the run, resumed parts together; 0 writes the untrained network.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
-@click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+@cache_option
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores to use, 0 for all.")
 @click.option("--start", type=CHECKPOINT, help="Weights file (.safetensors) to begin with. [default: from scratch]")
 def tokenizer(data, val, out, minutes, resume, cache, threads, start):
@@ -57,10 +60,7 @@ def tokenizer(data, val, out, minutes, resume, cache, threads, start):
 
     from odpiece.models.training.bands.loop import TrainOptions, train_tokenizer
 
-    try:
-        options = TrainOptions(data, val, out, minutes, resume, start, cache, threads=threads)
-    except ValueError as error:
-        raise OptionError(str(error)) from None
+    options = TrainOptions(data, val, out, minutes, resume, start, cache, threads=threads)
     for row in train_tokenizer(options):
         click.echo(f"q {row['q']:>4}  {row['psnr']:.2f} dB  {row['bpp']:.4f} bits a pixel")
 
@@ -105,14 +105,14 @@ def look(checkpoint, data, out, minutes, cache):
 
 @train.command("one-d-piece")
 @click.option("--preset", type=click.Choice(["tiny", "s", "b", "l"]), required=True, help="Sizes of the network.")
-@click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
+@data_option
 @click.option("--out", type=OUT, required=True, help="Folder for checkpoints, the log and the weights.")
 @click.option("--minutes", type=click.FloatRange(0), required=True, help="Length of the run, resumed parts together.")
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Pictures a step and process.")
 @click.option("--drop/--no-drop", default=True, help="Decode a random number of first tokens, or always all.")
 @click.option("--overfit", type=click.IntRange(1), help="Train on the middles of so many pictures alone, as a check.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
-@click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+@cache_option
 def one_d_piece(preset, data, out, minutes, batch, drop, overfit, resume, cache):
     """Train a One-D-Piece network with Tail Token Drop.
 
@@ -129,7 +129,7 @@ def one_d_piece(preset, data, out, minutes, batch, drop, overfit, resume, cache)
 
 @train.command()
 @click.argument("checkpoints", type=CHECKPOINT, nargs=-1, required=True)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Checkpoint to write.")
+@click.option("--out", type=CHECKPOINT_OUT, required=True, help="Checkpoint to write.")
 def average(checkpoints, out):
     """Average the weights of CHECKPOINTS of one run: often better than each of them."""
     _require_torch()
@@ -141,48 +141,26 @@ def average(checkpoints, out):
 
 @train.command()
 @click.option("--checkpoint", type=CHECKPOINT, required=True, help="Checkpoint of `train tokenizer` or `train prior`.")
-@click.option(
-    "--data", type=FOLDER, required=True, help="Folder of training pictures, for the tables of probabilities."
-)
+@click.option("--data", type=FOLDER, required=True, help="Folder of training pictures, to count the tables on.")
 @click.option("--name", required=True, help="Name of the model.")
 @click.option("--out", type=OUT, required=True, help="Folder for the weights file, the graphs and the index.")
-@click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+@cache_option
 @click.option("--crops", type=click.IntRange(1), default=500, show_default=True, help="Crops to count symbols on.")
 def export(checkpoint, data, name, out, cache, crops):
     """Write a checkpoint's weights, the integer prior and the coders' tables as an installable model."""
     _require_torch()
 
-    from odpiece.codec.bands.coders import SYMBOLS
-    from odpiece.codec.bands.histograms import analyze, fit_learned, fit_static
-    from odpiece.models.library import open_model
-    from odpiece.models.prior import IntegerPrior
-    from odpiece.models.training.bands.export import channel_scales, folded_tensors, write_model
-    from odpiece.models.training.bands.loop import load_averaged
-    from odpiece.models.training.bands.quantized_prior import logistic_table, quantize_prior
-    from odpiece.models.training.data import PictureCache, random_crops
+    from odpiece.codec.bands.export import export_model
 
-    network, float_prior = load_averaged(checkpoint)
-    tensors = channel_scales(network) | folded_tensors(network)
-    write_model(out, name, network.arch, tensors)  # without tables: enough to analyse pictures
-    transform = open_model(out / f"{name}.safetensors").transform
-    latents = analyze(transform, random_crops(PictureCache(data, cache), crops, rng=1))
-    static, integers = fit_static(latents), quantize_prior(float_prior)
-    learned = fit_learned(IntegerPrior(dict(integers)), latents, static, logistic_table(SYMBOLS))
-    tensors |= {f"static.{key}": table for key, table in static.items()}
-    tensors |= {f"prior.{key}": table for key, table in (integers | learned).items()}
-    click.echo(f"{name}: SHA-256 {write_model(out, name, network.arch, tensors)}")
+    click.echo(f"{name}: SHA-256 {export_model(checkpoint, data, name, out, cache=cache, crops=crops)}")
 
 
 def _count_tables(name, data):
-    """Count the tables of the One-D-Piece model `name` over the pictures of the folder `data`, and put them to use."""
-    from odpiece.codec.one_d_piece.histograms import count_tokens, fit
+    from odpiece.codec.one_d_piece.histograms import make_tables
     from odpiece.models.library import load_model
-    from odpiece.models.tile_tables import write_tables
 
     model = load_model(name)
-    ids, skipped = count_tokens(model, sorted(path for path in data.iterdir() if path.is_file()))
-    rows, bits = fit(ids)
-    tables = write_tables(model.path, rows)
+    tables, bits, skipped = make_tables(model, data)
     for path in skipped:
         click.echo(f"warning: {path} is no picture and is skipped", err=True)
     click.echo(f"{model.name}: tables {tables.fingerprint.hex()}, {bits:.2f} bits a token instead of 12", err=True)

@@ -2,7 +2,8 @@
 
 Rows are predicted by Paeth's filter and what is left is Huffman-coded, with runs of one value but without a search for
 other repeats (zlib's Z_RLE): of decoded photographs that is as small as Pillow's level 4 in half of its time, see
-docs/decisions.md. Each band is a deflate stream that ends on a whole byte, so that one after another they are one.
+docs/decisions/speed.md. Each band is a deflate stream that ends on a whole byte, so that one after another they are
+one.
 """
 
 import os

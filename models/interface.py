@@ -88,7 +88,7 @@ BANDS = (
 
 
 # Quantization steps at q = 1, 2, 4, ..., 1024: at each the step at which q tokens a piece are no longer
-# what limits the picture, falling faster from octave to octave (measured, see docs/decisions.md).
+# what limits the picture, falling faster from octave to octave (measured, see docs/decisions/transform.md).
 STEP_AT_OCTAVE = (11.0, 10.1, 9.2, 7.8, 6.4, 5.0, 3.8, 2.74, 1.9, 1.26, 0.8)
 
 

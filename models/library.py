@@ -73,7 +73,7 @@ class Model:
         return self.facts.get("family", BANDS_FAMILY)
 
     def _architecture(self):
-        """The dict of the networks' sizes, see nets/transform.py."""
+        """The dict of the networks' sizes, see nets/bands/transform.py."""
         with self._weights() as f:
             return json.loads(f.metadata()["architecture"])
 

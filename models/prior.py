@@ -1,6 +1,6 @@
 """The learned prior as it ships: an integer network, the same to the last bit on every machine.
 
-It computes what nets/prior.py computes, in fixed point. All numbers are integers carried in float64;
+It computes what nets/bands/prior.py computes, in fixed point. All numbers are integers carried in float64;
 the export proves (`largest_sum`) that no partial sum leaves +-2**53, so every product and sum is exact and
 neither the order of summation nor threads, BLAS or batch matter. Activations have ACTIVATION_BITS binary
 places, weights WEIGHT_BITS; after each layer comes a floor shift. Nothing here computes a logarithm or an
@@ -67,7 +67,7 @@ def _mix(weight, grid):
 class IntegerPrior:
     """The network's tensors, as float64 integers; `predictor` starts the coding of one picture.
 
-    `tensors` maps names without the prefix "prior." to integer arrays, see training/quantized_prior.py.
+    `tensors` maps names without the prefix "prior." to integer arrays, see training/bands/quantized_prior.py.
     """
 
     def __init__(self, tensors):

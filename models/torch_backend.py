@@ -1,7 +1,7 @@
 """The tokenizer on PyTorch, on the CPU or a CUDA device, from the weights file that onnxruntime reads, too.
 
 Everything is in float32, on CUDA with PyTorch's default for convolutions, TF32, in which the weights (stored as
-float16) are exact: why not half precision, see docs/decisions.md.
+float16) are exact: why not half precision, see docs/decisions/speed.md.
 """
 
 import warnings

@@ -29,7 +29,7 @@ LEVEL_LENGTHS = level_table(Q_OCTAVES, len(LENGTHS))
 
 @dataclass
 class Counter:
-    """A channel (see range_coder.py) that counts the symbols it is given, under the coder's tables' rows."""
+    """A channel (see codec/range_coder.py) that counts the symbols it is given, under the coder's tables' rows."""
 
     latents: np.ndarray  # float (rows, 64)
     lengths: np.ndarray = field(default_factory=lambda: np.zeros((Q_OCTAVES, len(LENGTHS))))

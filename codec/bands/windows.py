@@ -1,7 +1,7 @@
 """Large pictures through a Transform in overlapping windows, so that memory stays bounded.
 
 Small pictures are one window. Else windows part the picture; the networks see MARGIN pieces of what lies beyond a
-window's borders, and the picture is that of one piece within a grey level (docs/decisions.md).
+window's borders, and the picture is that of one piece within a grey level (docs/decisions/speed.md).
 """
 
 from dataclasses import dataclass

@@ -15,8 +15,19 @@ from odpiece.formats.files import read_bytes
 from odpiece.formats.images import read_image
 from odpiece.formats.tiles import TILE, VOCABULARY, Layout
 from odpiece.models.interface import ONE_D_PIECE
+from odpiece.models.tile_tables import write_tables
 
 STRENGTHS = 2.0 ** np.arange(-4, 21)  # pseudo-counts to choose from
+
+
+def make_tables(model, folder):
+    """Count the tables of a One-D-Piece model over the pictures in `folder` (a Path), and put them to use.
+
+    Return (TileTables, bits a token, a list of the paths that are no pictures). Raises OptionError, OutputError.
+    """
+    ids, skipped = count_tokens(model, sorted(path for path in folder.iterdir() if path.is_file()))
+    rows, bits = fit(ids)
+    return write_tables(model.path, rows), bits, skipped
 
 
 def count_tokens(model, paths):

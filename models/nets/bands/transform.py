@@ -1,6 +1,6 @@
 """The tokenizer's networks: a learned, critically sampled band transform and its synthesis.
 
-Both are linear maps between resolutions (initialised as a hierarchical PCA, see training/pca.py) with
+Both are linear maps between resolutions (initialised as a hierarchical PCA, see training/bands/pca.py) with
 residual branches that start at zero, so an untrained network is an orthonormal transform codec.
 
     analysis   pixels -> 1/8 -> 1/16 -> (180 latents of band 2, 12 channels go on)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from odpiece.formats.errors import OptionError
 from odpiece.models.interface import Q_OCTAVES, step_size
 from odpiece.models.nets.bands.prior import Prior
 from odpiece.models.nets.bands.transform import Architecture, Tokenizer
@@ -49,7 +50,7 @@ class TrainOptions:
 
     def __post_init__(self):
         if self.minutes < 0 or self.batch < 1:
-            raise ValueError("minutes must not be negative, batch must be positive")
+            raise OptionError("minutes must not be negative, batch must be positive")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""From the float prior (nets/prior.py) to the integer one (models/prior.py), with a proof of its bounds."""
+"""From the float prior (nets/bands/prior.py) to the integer one (models/prior.py), with a proof of its bounds."""
 
 import numpy as np
 import torch

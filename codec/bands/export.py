@@ -1,0 +1,35 @@
+"""From a training checkpoint to a model that can be installed: networks, integer prior, and the coders' tables.
+
+The tables are counted on the latents of pictures, so this is the one place that needs both the codec and the training.
+"""
+
+from odpiece.codec.bands.coders import SYMBOLS
+from odpiece.codec.bands.histograms import analyze, fit_learned, fit_static
+from odpiece.models.library import open_model
+from odpiece.models.prior import IntegerPrior
+from odpiece.models.training.bands.export import channel_scales, folded_tensors, write_model
+from odpiece.models.training.bands.loop import load_averaged
+from odpiece.models.training.bands.quantized_prior import logistic_table, quantize_prior
+from odpiece.models.training.data import PictureCache, random_crops
+
+
+def export_model(checkpoint, data, name, out, *, cache=None, crops=500):
+    """Write the averaged weights of the file `checkpoint` as the model `name` into the folder `out`.
+
+    Symbols are counted on so many random `crops` of the pictures in the folder `data`; `cache` is the folder of
+    decoded pictures. Return the SHA-256 of the weights file in hex.
+    """
+    network, prior = load_averaged(checkpoint)
+    tensors = channel_scales(network) | folded_tensors(network)
+    write_model(out, name, network.arch, tensors)  # without tables: enough to analyse pictures
+    transform = open_model(out / f"{name}.safetensors").transform
+    latents = analyze(transform, random_crops(PictureCache(data, cache), crops, rng=1))
+    return write_model(out, name, network.arch, tensors | _tables(prior, latents))
+
+
+def _tables(prior, latents):
+    """{name: array} of the static coder's tables, the integer prior made of a float one, and its tables."""
+    static, integers = fit_static(latents), quantize_prior(prior)
+    learned = fit_learned(IntegerPrior(dict(integers)), latents, static, logistic_table(SYMBOLS))
+    tables = {f"static.{key}": table for key, table in static.items()}
+    return tables | {f"prior.{key}": table for key, table in (integers | learned).items()}
