@@ -11,14 +11,16 @@ from odpiece.models.training.bands.export import channel_scales, folded_tensors,
 from odpiece.models.training.bands.loop import load_averaged
 from odpiece.models.training.bands.quantized_prior import logistic_table, quantize_prior
 from odpiece.models.training.data import PictureCache, random_crops
+from odpiece.models.training.runs import check_free
 
 
 def export_model(checkpoint, data, name, out, *, cache=None, crops=500):
     """Write the averaged weights of the file `checkpoint` as the model `name` into the folder `out`.
 
     Symbols are counted on so many random `crops` of the pictures in the folder `data`; `cache` is the folder of
-    decoded pictures. Return the SHA-256 of the weights file in hex.
+    decoded pictures. Return the SHA-256 of the weights file in hex. Raises OutputExistsError.
     """
+    check_free(out / f"{name}.safetensors")
     network, prior = load_averaged(checkpoint)
     tensors = channel_scales(network) | folded_tensors(network)
     write_model(out, name, network.arch, tensors)  # without tables: enough to analyse pictures

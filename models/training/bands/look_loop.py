@@ -24,7 +24,7 @@ from odpiece.models.training.bands import objective
 from odpiece.models.training.bands.loop import load_averaged
 from odpiece.models.training.bands.optimizers import Optimizers, rate_factor
 from odpiece.models.training.data import PictureCache, crop_batches, to_float
-from odpiece.models.training.runs import LOG_SECONDS, SAVE_SECONDS, follow, save
+from odpiece.models.training.runs import LOG_SECONDS, SAVE_SECONDS, check_free, follow, save
 
 FIDELITY = 0.3  # of the logarithm of the squared error: a decibel weighs as much as 0.07 of ST-LPIPS
 SMALLEST_ERROR = 1e-4  # added to the mean squared error, of pixels in [-1, 1]
@@ -140,6 +140,7 @@ def visible_seams(decoded):
 
 def train_look(options):
     """Train as `options` say; writes the checkpoint with the natural look to `options.out`, and a log beside it."""
+    check_free(options.out)
     torch.set_flush_denormal(True)
     torch.manual_seed(options.seed)
     state = torch.load(options.checkpoint, map_location="cpu", weights_only=True)

@@ -24,7 +24,7 @@ from odpiece.models.training.bands.export import load_shipped
 from odpiece.models.training.bands.optimizers import Optimizers, rate_factor
 from odpiece.models.training.bands.validation import validate
 from odpiece.models.training.data import PictureCache, crop_batches, random_crops, to_float
-from odpiece.models.training.runs import LOG_SECONDS, SAVE_SECONDS, follow, save
+from odpiece.models.training.runs import LOG_SECONDS, SAVE_SECONDS, check_free, check_run, follow, save
 
 PCA_CROPS = 800
 BALANCE = 0.5  # costs are weighted by q^-BALANCE, so that low and high rates count alike
@@ -146,6 +146,7 @@ def load_averaged(path):
 
 def average_checkpoints(paths, out):
     """Write to `out` a checkpoint whose weights are the mean of the averaged weights of the files `paths`."""
+    check_free(out)
     states = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
     mean = {}
     for part in ("tokenizer", "prior"):
@@ -157,12 +158,13 @@ def average_checkpoints(paths, out):
 
 def train_tokenizer(options):
     """Train as `options` say, see TrainOptions and the module's text. Gives the last validation table."""
+    checkpoint = options.out / "checkpoint.pt"
+    check_run(checkpoint, options.resume)
     torch.set_flush_denormal(True)
     if options.threads:
         torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     train, val = PictureCache(options.data, options.cache), PictureCache(options.val, options.cache)
-    checkpoint = options.out / "checkpoint.pt"
     if options.resume and checkpoint.is_file():
         run = Run.from_state_dict(torch.load(checkpoint, weights_only=True))
     else:

@@ -13,7 +13,7 @@ from odpiece.models.training.bands import objective
 from odpiece.models.training.bands.loop import load_averaged
 from odpiece.models.training.bands.optimizers import Optimizers, rate_factor
 from odpiece.models.training.data import PictureCache, crop_batches, to_float
-from odpiece.models.training.runs import LOG_SECONDS, follow, save
+from odpiece.models.training.runs import LOG_SECONDS, check_free, follow, save
 
 REPEATS = 2  # qualities at which each crop's latents are coded in a step
 FINE_TUNING = 0.3  # of the rates of joint training: the prior comes trained
@@ -22,6 +22,7 @@ RATE_BALANCE = 0.6  # bits are weighted by q^-RATE_BALANCE: about equally a qual
 
 def train_prior(options):
     """Train as `options` say; writes the checkpoint with the new prior to `options.out`, and a log beside it."""
+    check_free(options.out)
     torch.set_flush_denormal(True)
     state = torch.load(options.checkpoint, map_location="cpu", weights_only=True)
     tokenizer, prior = load_averaged(options.checkpoint)
