@@ -12,6 +12,7 @@ from odpiece.cli.info import info
 from odpiece.cli.models import models
 from odpiece.cli.train import train
 from odpiece.cli.truncate import truncate
+from odpiece.cli.verify import verify
 from odpiece.formats.errors import OdpieceError
 
 INTERRUPTED = 130
@@ -28,7 +29,7 @@ def cli():
     """
 
 
-for _command in (encode, decode, info, truncate, compare, models, train, doctor):
+for _command in (encode, decode, info, verify, truncate, compare, models, train, doctor):
     cli.add_command(_command)
 
 

@@ -14,6 +14,7 @@ from odpiece.models.training.bands.loop import load_averaged
 from odpiece.models.training.bands.quantized_prior import logistic_table, quantize_prior
 from odpiece.models.training.crops import Mixture
 from odpiece.models.training.data import CROP, PictureCache
+from odpiece.models.training.runs import check_free
 
 LARGE = 2 * CROP  # pixels along the side of every tenth crop
 
@@ -22,8 +23,9 @@ def export_model(checkpoint, data, name, out, *, cache=None, crops=500):
     """Write the averaged weights of the file `checkpoint` as the model `name` into the folder `out`.
 
     Symbols are counted on so many random `crops` of the pictures in the folders `data`, as in training; `cache` is the
-    folder of decoded pictures. Return the SHA-256 of the weights file in hex.
+    folder of decoded pictures. Return the SHA-256 of the weights file in hex. Raises OutputExistsError.
     """
+    check_free(out / f"{name}.safetensors")
     network, prior = load_averaged(checkpoint)
     tensors = channel_scales(network) | folded_tensors(network)
     write_model(out, name, network.arch, tensors)  # without tables: enough to analyse pictures

@@ -108,6 +108,23 @@ def _inside(folder, work, plan, output):
             plan.passed_over[suffix or NO_SUFFIX] += 1
 
 
+def find_files(work, inputs, recursive=False):
+    """The Plan of a Work that writes nothing: its jobs have no outputs. Arguments and errors as of make_plan."""
+    plan = Plan()
+    for name in inputs:
+        if not _is_folder(name, work):
+            sources = [name]
+        elif recursive:
+            sources = (join(name, path) for path in _inside(name, work, plan, None))
+        else:
+            raise ImageError(f"{name} is a folder, give -r to take what is in it")
+        plan.jobs += [Job(source, None) for source in sources]
+    plan.jobs = list(dict.fromkeys(plan.jobs))
+    if not plan.jobs and not plan.failed:
+        raise ImageError(f"nothing to do: no {work.candidates_are} were found{describe(plan.passed_over)}")
+    return plan
+
+
 def _key(path):
     return path if is_remote(path) else os.path.abspath(local_path(path))
 

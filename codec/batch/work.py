@@ -4,7 +4,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 
-from odpiece.codec.files import encode, read, read_partial
+from odpiece.codec.files import encode, read, read_partial, truncate
 from odpiece.formats.container import MAX_PIXELS, CoderId, unpack_header
 from odpiece.formats.errors import OdpieceError, OutputExistsError
 from odpiece.formats.files import local_path, make_folder, read_bytes, write_bytes
@@ -17,10 +17,10 @@ METRICS = {"ssim": "ms-ssim", "lpips": "st-lpips"}  # of targets that need odpie
 
 @dataclass(frozen=True)
 class Job:
-    """The file `input`, whose result becomes the file `output`; both may be URLs."""
+    """The file `input`, whose result becomes the file `output`, None where nothing is written; both may be URLs."""
 
     input: str
-    output: str
+    output: str | None
 
 
 @dataclass
@@ -157,6 +157,28 @@ class Decoding:
         record.height, record.width = pixels.shape[:2]
         record.q, record.warnings = contents.header.q, self.warnings(contents, pixels)
         return write_image(pixels, self.suffix, contents.metadata)
+
+
+@dataclass(frozen=True)
+class Truncating:
+    """Work: .odp files to .odp files of the first `tokens` tokens of each piece, see `codec.truncate`."""
+
+    tokens: int
+    max_pixels: int = MAX_PIXELS
+    model_name: str | None = None
+    suffix = ".odp"
+    candidates = Decoding.candidates
+    candidates_are = Decoding.candidates_are
+
+    def require(self):
+        """The Model, or None for each file's own. Raises OptionError."""
+        return self.model_name and load_model(self.model_name)
+
+    def __call__(self, data, job, record):
+        shorter = truncate(data, self.tokens, model=self.require(), max_pixels=self.max_pixels)
+        header = unpack_header(shorter, max_pixels=self.max_pixels)[0]
+        record.width, record.height, record.q = header.width, header.height, header.q
+        return shorter
 
 
 def do(job, work, force=False, again=False):

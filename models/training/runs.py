@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from odpiece.formats.errors import OutputExistsError
+
 LOG_SECONDS = 15
 SAVE_SECONDS = 180
 AVERAGE_DECAY = 0.9985  # of the exponential moving average of the weights
@@ -21,6 +23,18 @@ def follow(average, current, step):
     """Move the weights of the network `average` towards those of `current`: an exponential moving average."""
     decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
     torch._foreach_lerp_(list(average.parameters()), list(current.parameters()), 1.0 - decay)
+
+
+def check_free(path, advice="give another --out, or remove it"):
+    """Raise OutputExistsError where the file `path` exists: what took hours to train is never overwritten."""
+    if path.exists():
+        raise OutputExistsError(f"{path} exists: {advice}")
+
+
+def check_run(checkpoint, resume):
+    """Raise OutputExistsError where a run has left the file `checkpoint` and it is not to `resume` from there."""
+    if not resume:
+        check_free(checkpoint, "give --resume to go on from it, or another --out")
 
 
 def save(state, path):

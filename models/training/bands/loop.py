@@ -25,7 +25,7 @@ from odpiece.models.training.crops import Mixture, Steps, batches
 from odpiece.models.training.data import CROP, PictureCache, random_crops, to_float
 from odpiece.models.training.precision import autocast
 from odpiece.models.training.processes import joined
-from odpiece.models.training.runs import follow, save, train, write_line
+from odpiece.models.training.runs import check_free, check_run, follow, save, train, write_line
 
 CHECKPOINT = "checkpoint.pt"  # of a run's folder
 PCA_CROPS = 800
@@ -154,6 +154,7 @@ def load_averaged(path):
 
 def average_checkpoints(paths, out):
     """Write to `out` a checkpoint whose weights are the mean of the averaged weights of the files `paths`."""
+    check_free(out)
     states = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
     mean = {}
     for part in ("tokenizer", "prior"):
@@ -168,6 +169,7 @@ def train_tokenizer(options):
 
     Gives the last validation table, or None in all processes but the first.
     """
+    check_run(options.out / CHECKPOINT, options.resume)  # in every process, before the first can have written it
     torch.set_flush_denormal(True)
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -10,7 +10,7 @@ from odpiece.models.training.bands.loop import load_averaged
 from odpiece.models.training.crops import Mixture, Steps, batches
 from odpiece.models.training.data import CROP, PictureCache
 from odpiece.models.training.processes import joined
-from odpiece.models.training.runs import save, train
+from odpiece.models.training.runs import check_run, save, train
 
 RUN = "run"  # key of a run's own state in the checkpoint that it writes
 
@@ -40,6 +40,7 @@ def tune(options, make_run):
     Beside what training/runs.py asks of a run, it has `state_dict`, `load_state_dict`, and `result()`: the entries of
     the checkpoint that it changes. A log, JSON lines, is written beside the checkpoint.
     """
+    check_run(options.out, options.resume)  # in every process, before the first can have written it
     torch.set_flush_denormal(True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with joined(options.device) as processes:
