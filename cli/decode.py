@@ -14,7 +14,7 @@ from odpiece.cli.options import (
     output_path,
     shown,
 )
-from odpiece.formats.files import STANDARD, check_output, make_folder, read_bytes, write_bytes
+from odpiece.formats.files import STANDARD, add_suffix, check_output, make_folder, read_bytes, write_bytes
 
 
 @click.command()
@@ -25,7 +25,7 @@ from odpiece.formats.files import STANDARD, check_output, make_folder, read_byte
     type=File(),
     metavar="OUT",
     help="Output picture (.png, .jpg, .webp), - for PNG on standard output; the folder for many, or with / at its end. "
-    "[default: INPUT with .png]",
+    "[default: INPUT with .png added]",
 )
 @click.option(
     "--format",
@@ -77,8 +77,8 @@ def decode(
     """Decode .odp files (- for standard input).
 
     \b
-    odpiece decode photo.odp                   writes photo.png
-    odpiece decode small -r -o large -j 4      all .odp files below small, as large/...png
+    odpiece decode photo.odp                   writes photo.odp.png
+    odpiece decode small -r -o large -j 4      all .odp files below small, as large/...odp.png
 
     INPUT and OUT may be URLs such as s3://bucket/photos (needs odpiece[remote]). Several files go to several processes;
     those that fail are listed at the end, and the others are done.
@@ -89,7 +89,7 @@ def decode(
     if form and output and output != STANDARD and not into_folder:
         raise click.UsageError("OUT names the kind of picture: leave out --format")
     if not several:
-        output = output_path(inputs[0], output, f".{form or 'png'}")
+        output = output_path(inputs[0], output, lambda name: add_suffix(name, f".{form or 'png'}"))
         check_output(output, force)
 
     from odpiece.codec.batch.work import Decoding

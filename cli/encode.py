@@ -12,7 +12,7 @@ from odpiece.cli.options import (
     output_path,
     shown,
 )
-from odpiece.formats.files import check_output, read_bytes, write_bytes
+from odpiece.formats.files import check_output, encoded_name, read_bytes, write_bytes
 
 DEFAULT_QUALITY = 64
 METADATA = ("exif", "icc", "xmp")
@@ -124,7 +124,7 @@ def encode(
     if batch.is_wanted(inputs, output):
         run_batch(_encoding(target, coder, options), inputs, output, batch, force, console)
     else:
-        output = output_path(inputs[0], output, ".odp")
+        output = output_path(inputs[0], output, encoded_name)
         check_output(output, force)
         _encode_one(inputs[0], output, _encoding(target, coder, options), force, console)
 

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from odpiece.formats.container import MAX_PIXELS
 from odpiece.formats.errors import ImageError
-from odpiece.formats.files import STANDARD, is_remote, local_path, with_suffix
+from odpiece.formats.files import STANDARD, is_remote, local_path
 from odpiece.models.backends import BACKENDS, DEVICES
 
 
@@ -111,13 +111,13 @@ def backend_options(function):
     return backend(device(function))
 
 
-def output_path(source, output, suffix):
-    """Where a result goes: `output` if given, standard output for input "-", else beside the input."""
+def output_path(source, output, named):
+    """Where a result goes: `output` if given, standard output for input "-", else the name `named(source)`."""
     if output:
         return output
     if source != STANDARD and not is_remote(source) and not Path(local_path(source)).name:
         raise ImageError(f"{source or 'an empty name'} is no file, give a file")
-    return STANDARD if source == STANDARD else with_suffix(source, suffix)
+    return STANDARD if source == STANDARD else named(source)
 
 
 def shown(path):

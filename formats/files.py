@@ -14,6 +14,7 @@ from odpiece.formats import remote
 from odpiece.formats.errors import ImageError, OutputError, OutputExistsError
 
 STANDARD = "-"
+ODP_SUFFIXES = (".odp", ".odpi")
 URL = re.compile(r"[a-z][a-z0-9+.-]+://")
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTSUP}  # file systems without hard links
 
@@ -36,6 +37,17 @@ def is_remote(path):
 def with_suffix(path, suffix):
     """`path` with its suffix replaced, or added where it has none."""
     return os.path.splitext(path)[0] + suffix if is_remote(path) else str(Path(local_path(path)).with_suffix(suffix))
+
+
+def add_suffix(path, suffix):
+    """`path` with `suffix` after its own."""
+    return (path if is_remote(path) else str(Path(local_path(path)))) + suffix
+
+
+def encoded_name(path):
+    """The name of the .odp file of a picture: .odp for its suffix, or added to that of a decoded one (a.odp.png)."""
+    is_decoded = os.path.splitext(os.path.splitext(path)[0])[1].lower() in ODP_SUFFIXES
+    return add_suffix(path, ".odp") if is_decoded else with_suffix(path, ".odp")
 
 
 def read_bytes(path):

@@ -7,7 +7,15 @@ from dataclasses import asdict, dataclass
 from odpiece.codec.bands.picture import encode, read, read_partial
 from odpiece.formats.container import MAX_PIXELS, CoderId, unpack_header
 from odpiece.formats.errors import OdpieceError, OutputExistsError
-from odpiece.formats.files import local_path, make_folder, read_bytes, write_bytes
+from odpiece.formats.files import (
+    ODP_SUFFIXES,
+    add_suffix,
+    encoded_name,
+    local_path,
+    make_folder,
+    read_bytes,
+    write_bytes,
+)
 from odpiece.formats.images import OPAQUE, SUFFIXES, read_image, write_image
 from odpiece.models.interface import LOOKS
 from odpiece.models.library import load_model
@@ -66,7 +74,6 @@ class Encoding:
     device: str = "cpu"
     model_name: str | None = None
     overlap: int | None = None
-    suffix = ".odp"
     candidates = SUFFIXES
     candidates_are = "pictures"
 
@@ -82,6 +89,10 @@ class Encoding:
 
             find_metric(METRICS[self.target]).require()
         return self.model
+
+    def output_name(self, path):
+        """The name of the file that is made of the file `path`."""
+        return encoded_name(path)
 
     def read(self, data, name):
         """The Picture in the bytes of the picture file `name`. Raises ImageError."""
@@ -121,7 +132,7 @@ class Decoding:
     backend: str = "onnx"
     device: str = "cpu"
     model_name: str | None = None
-    candidates = frozenset({".odp", ".odpi"})
+    candidates = frozenset(ODP_SUFFIXES)
     candidates_are = ".odp files"
 
     @property
@@ -132,6 +143,10 @@ class Decoding:
     def require(self):
         """Raise MissingExtraError or DeviceError for what all files need, before the first is read."""
         return self.model
+
+    def output_name(self, path):
+        """The name of the file that is made of the file `path`, never that of its original."""
+        return add_suffix(path, self.suffix)
 
     def read(self, data):
         """The Contents of an .odp file's bytes. Raises as `read` and `read_partial` do."""

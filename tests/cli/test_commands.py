@@ -97,8 +97,18 @@ def test_encode_writes_beside_its_input(folder, pixels, capsys):
 
 def test_decode_writes_beside_its_input(folder, capsys):
     main(["decode", str(folder / "good.odp")])
-    assert np.array_equal(read_pixels("good.png"), decode((folder / "good.odp").read_bytes()))
-    assert capsys.readouterr() == ("", f"{folder}/good.png: 130x90\n")
+    assert np.array_equal(read_pixels("good.odp.png"), decode((folder / "good.odp").read_bytes()))
+    assert capsys.readouterr() == ("", f"{folder}/good.odp.png: 130x90\n")
+
+
+def test_the_way_back_spares_the_original(folder, pixels):
+    """The first two commands of the README, and once more around: four files, and none is replaced."""
+    for command in (["encode", "photo.png"], ["decode", "photo.odp"], ["encode", "photo.odp.png"]):
+        main(command)
+    assert np.array_equal(read_pixels("photo.png"), pixels)
+    assert (folder / "photo.odp").read_bytes() == encode(pixels, 64)
+    assert np.array_equal(read_pixels("photo.odp.png"), decode(encode(pixels, 64)))
+    assert decode((folder / "photo.odp.png.odp").read_bytes()).shape == pixels.shape
 
 
 def test_the_other_suffix(folder, pixels):
@@ -106,7 +116,7 @@ def test_the_other_suffix(folder, pixels):
     main(["encode", "photo.png", "-o", "other.odpi"])
     assert (folder / "other.odpi").read_bytes() == encode(pixels, 64)
     main(["decode", "other.odpi"])
-    assert np.array_equal(read_pixels("other.png"), decode(encode(pixels, 64)))
+    assert np.array_equal(read_pixels("other.odpi.png"), decode(encode(pixels, 64)))
     main(["truncate", "other.odpi", "-q", "5", "-o", "short.odpi"])
     main(["info", "short.odpi"])
 
@@ -130,8 +140,8 @@ def test_decode_by_suffix(suffix, form, folder):
 def test_decode_the_first_tokens(tokens, folder):
     main(["decode", "good.odp", "--tokens", str(tokens)])
     data = (folder / "good.odp").read_bytes()
-    assert np.array_equal(read_pixels("good.png"), decode(data, tokens=tokens))
-    assert np.array_equal(read_pixels("good.png"), decode(data)) == (tokens == 1024)
+    assert np.array_equal(read_pixels("good.odp.png"), decode(data, tokens=tokens))
+    assert np.array_equal(read_pixels("good.odp.png"), decode(data)) == (tokens == 1024)
 
 
 def test_force_replaces_an_output(folder, pixels):
@@ -255,7 +265,7 @@ def test_odd_modes(convert, warning, folder, pixels, capsys):
     assert len(warnings) == (warning != "")
     assert all(line.startswith("warning: odd: ") and warning in line for line in warnings)
     main(["decode", "odd.odp"])
-    assert read_pixels("odd.png").shape == pixels.shape
+    assert read_pixels("odd.odp.png").shape == pixels.shape
 
 
 @pytest.mark.parametrize("orientation, turned", [(1, False), (3, False), (6, True), (8, True)])
@@ -265,7 +275,7 @@ def test_exif_rotation(orientation, turned, folder, pixels):
     (folder / "phone.jpg").write_bytes(picture_bytes(pixels, "JPEG", exif=exif))
     main(["encode", "phone.jpg"])
     main(["decode", "phone.odp"])
-    assert read_pixels("phone.png").shape == ((130, 90, 3) if turned else (90, 130, 3))
+    assert read_pixels("phone.odp.png").shape == ((130, 90, 3) if turned else (90, 130, 3))
 
 
 @pytest.mark.parametrize("command", ["decode", "info"])
@@ -314,10 +324,10 @@ class TestOutputs:
         assert (folder / "out.png").read_bytes() == b"old"
 
     def test_existing_default(self, command, name, folder, fails):
-        for taken in ("photo.odp", "good.png"):
+        for taken in ("photo.odp", "good.odp.png"):
             (folder / taken).write_bytes(b"old")
         fails(errors.OutputExistsError, command, name)
-        assert {(folder / taken).read_bytes() for taken in ("photo.odp", "good.png")} == {b"old"}
+        assert {(folder / taken).read_bytes() for taken in ("photo.odp", "good.odp.png")} == {b"old"}
 
     @pytest.mark.parametrize("out", ["missing/out.png", "folder.png", "photo.png/out.png", LONG_NAME])
     @pytest.mark.parametrize("force", [[], ["--force"]], ids=["", "force"])
@@ -328,9 +338,8 @@ class TestOutputs:
 
 
 def test_a_picture_is_safe_from_a_wrong_command(folder, fails):
-    """`decode photo.png` would write photo.png."""
     before = (folder / "photo.png").read_bytes()
-    fails(errors.OutputExistsError, "decode", "photo.png")
+    fails(errors.NotOdpError, "decode", "photo.png")
     fails(errors.NotOdpError, "decode", "photo.png", "--force")
     assert (folder / "photo.png").read_bytes() == before
 

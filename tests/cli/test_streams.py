@@ -67,12 +67,12 @@ def test_a_cut_file_needs_permission(folder, capsys):
     data = (folder / "photo.odp").read_bytes()
     (folder / "cut.odp").write_bytes(data[: len(data) // 2])
     assert exit_code("decode", "cut.odp") == errors.DamagedError.exit_code
-    assert not (folder / "cut.png").exists()
+    assert not (folder / "cut.odp.png").exists()
     capsys.readouterr()
     main(["decode", "cut.odp", "--allow-partial"])
     message = capsys.readouterr().err
     assert "tokens could be decoded" in message and "cut.odp" in message
-    with Image.open("cut.png") as picture:
+    with Image.open("cut.odp.png") as picture:
         assert picture.size == (256, 192)
 
 
