@@ -5,16 +5,19 @@ from pathlib import Path
 import click
 
 from odpiece.cli.batch import batch_options, run_batch
+from odpiece.cli.mistakes import check_inputs, check_not_terminal
 from odpiece.cli.options import (
     File,
     backend_options,
+    errors_about,
     max_pixels_option,
     model_option,
     output_options,
     output_path,
     shown,
+    shown_input,
 )
-from odpiece.formats.files import STANDARD, add_suffix, check_output, make_folder, read_bytes, write_bytes
+from odpiece.formats.files import add_suffix, check_output, is_stream, make_folder, read_bytes, write_bytes
 
 
 @click.command()
@@ -83,20 +86,23 @@ def decode(
     INPUT and OUT may be URLs such as s3://bucket/photos (needs odpiece[remote]). Several files go to several processes;
     those that fail are listed at the end, and the others are done.
     """
+    check_inputs(inputs, output, to_odp=False)
     several, into_folder = batch.is_wanted(inputs, output), batch.into_folder(inputs, output)
     if several and progressive:
         raise click.UsageError("--progressive is for one file, without the options for many")
-    if form and output and output != STANDARD and not into_folder:
+    names_kind = bool(output) and not into_folder and not (is_stream(output) and not Path(output).suffix)
+    if form and names_kind:
         raise click.UsageError("OUT names the kind of picture: leave out --format")
     if not several:
         output = output_path(inputs[0], output, lambda name: add_suffix(name, f".{form or 'png'}"))
         check_output(output, force)
+    if output and not into_folder:
+        check_not_terminal(output, force)
 
     from odpiece.codec.batch.work import Decoding
     from odpiece.formats.images import suffix_of
 
-    by_name = output and output != STANDARD and not into_folder
-    suffix = suffix_of(Path(output)) if by_name else f".{form or 'png'}"
+    suffix = suffix_of(Path(output)) if names_kind else f".{form or 'png'}"
     decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device, model_name=model)
     if several:
         run_batch(decoding, inputs, output, batch, force, console)
@@ -112,9 +118,9 @@ def _decode_one(name, output, decoding, force, console):
     from odpiece.formats.images import write_image
 
     console.detail(f"tokenizer on {decoding.model.backend}, {decoding.model.device}")
-    data = read_bytes(name)
+    data, name = read_bytes(name), shown_input(name)
     console.detail(f"read {len(data)} bytes from {name}")
-    with console.stages("tokens", "picture", "write") as begin:
+    with errors_about(name), console.stages("tokens", "picture", "write") as begin:
         begin("tokens")
         contents = decoding.read(data)
         console.detail(f"decoded {contents.certain} tokens")

@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from odpiece.formats.container import MAX_PIXELS
-from odpiece.formats.errors import ImageError
+from odpiece.formats.errors import ImageError, OdpieceError
 from odpiece.formats.files import STANDARD, is_remote, local_path
 from odpiece.models.backends import BACKENDS, DEVICES
 
@@ -123,3 +123,24 @@ def output_path(source, output, named):
 def shown(path):
     """A path for messages."""
     return "standard output" if path == STANDARD else path
+
+
+def shown_input(path):
+    """The path of an input for messages."""
+    return "standard input" if path == STANDARD else path
+
+
+def about(name, message):
+    """`message` begun with `name`, unless it has the name already: at its beginning, or before a colon."""
+    has_it = message.startswith(f"{name} ") or f" {name}:" in f" {message}"
+    return message if has_it else f"{name}: {message}"
+
+
+@contextmanager
+def errors_about(name):
+    """Every OdpieceError raised inside gets `name` into its message, see `about`."""
+    try:
+        yield
+    except OdpieceError as error:
+        error.args = (about(name, str(error)),)
+        raise

@@ -2,6 +2,7 @@
 
 import click
 
+from odpiece.cli.mistakes import check_odp_output
 from odpiece.cli.options import max_pixels_option, model_option, output_options, shown
 from odpiece.formats.files import check_output, read_bytes, write_bytes
 
@@ -10,6 +11,7 @@ from odpiece.formats.files import check_output, read_bytes, write_bytes
 @click.argument("file", metavar="INPUT")
 @click.option(
     "-q",
+    "--quality",
     "tokens",
     type=click.IntRange(1, 1024),
     required=True,
@@ -26,6 +28,7 @@ def truncate(file, tokens, output, model, max_pixels, force, console):
     The quantization step stays that of INPUT; docs/truncation.md compares this with encoding at N directly.
     """
     check_output(output, force)
+    check_odp_output(output, force)
     data = read_bytes(file)
 
     from odpiece.codec import truncate as truncate_data

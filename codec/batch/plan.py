@@ -9,7 +9,7 @@ from pathlib import PurePath
 from odpiece.codec.batch.work import Job, Record
 from odpiece.formats import remote
 from odpiece.formats.errors import ImageError, OptionError, OutputExistsError
-from odpiece.formats.files import is_remote, local_path
+from odpiece.formats.files import is_remote, is_taken, local_path
 from odpiece.formats.folders import ignores_case, is_folder, join, list_folder
 
 FOLDER_LINKS = "links to folders"
@@ -144,4 +144,4 @@ def _split_existing(plan, existing):
 
 def _exists_here(path):
     """Whether a local file has this name; a folder has to be said when it comes to writing."""
-    return not is_remote(path) and os.path.lexists(local_path(path)) and not os.path.isdir(local_path(path))
+    return not is_remote(path) and is_taken(path) and not os.path.isdir(local_path(path))

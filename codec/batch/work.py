@@ -5,6 +5,7 @@ import time
 from dataclasses import asdict, dataclass
 
 from odpiece.codec.bands.picture import encode, read, read_partial
+from odpiece.codec.channels import split_channels
 from odpiece.formats.container import MAX_PIXELS, CoderId, unpack_header
 from odpiece.formats.errors import OdpieceError, OutputExistsError
 from odpiece.formats.files import (
@@ -104,6 +105,14 @@ class Encoding:
         options |= {"model": self.model, "overlap": self.overlap}
         packed = _encode(picture.pixels, self.target, self.value, options)
         return packed, unpack_header(packed, max_pixels=self.max_pixels)[0].q
+
+    def psnr(self, picture, packed):
+        """PSNR in dB of the colours of a Picture, by its .odp file `packed` and the faithful look."""
+        from odpiece.codec.targets import psnr
+
+        colours, _ = split_channels(picture.pixels)
+        decoded = read(packed, model=self.model, max_pixels=self.max_pixels).colours()
+        return psnr(colours.reshape(decoded.shape), decoded)
 
     def notes(self, picture, q):
         """What of a Picture is not kept, and what is unwise about its file of quality `q`, a line each."""

@@ -146,6 +146,15 @@ def test_one_file_with_a_record(folder, capsys, photo):
         assert im.format == "JPEG"
 
 
+@pytest.mark.parametrize("options", ["--json", "-j 2", "--skip-existing", "-o out/"])
+def test_one_file_has_its_own_exit_code(folder, capsys, options):
+    Path("a").write_bytes(encode(np.zeros((9, 9), np.uint8), 5)[:9])
+    for command, name, error in (("decode", "a", errors.DamagedError), ("encode", "in/note.txt", errors.ImageError)):
+        out, err = run(capsys, command, name, *options.split(), code=error.exit_code)
+        assert err.startswith(f"odpiece: {name}") and err.count("\n") == 1
+        assert [r["exit_code"] for r in records(out).values()] == [error.exit_code] * (options == "--json")
+
+
 def test_the_format_without_a_name(folder, capsys):
     run(capsys, "encode", "in/a.png", "-q", "5")
     run(capsys, "decode", "in/a.odp", "--format", "jpg")

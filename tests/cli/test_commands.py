@@ -11,6 +11,7 @@ from PIL import Image
 
 from odpiece.cli.main import main
 from odpiece.codec import decode, encode
+from odpiece.codec.targets import psnr
 from odpiece.formats import errors
 from odpiece.formats.container import unpack
 
@@ -33,7 +34,6 @@ KEYS = {
 }
 PROGRAM = "from odpiece.cli.main import main; main()"
 CODER_OVERHEAD = 4  # bytes that a payload may differ from its ideal code length
-LONG_NAME = "x" * 300 + ".png"
 
 
 @pytest.fixture(scope="module")
@@ -153,19 +153,33 @@ def test_force_replaces_an_output(folder, pixels):
 @pytest.mark.parametrize("command", ["encode", "decode"])
 def test_quiet_prints_nothing(command, folder, capfd):
     Image.new("RGBA", (5, 5)).save("clear.png")
-    main([command, "clear.png" if command == "encode" else "good.odp", "--quiet", "-v", "-o", "out.png"])
+    source, out = ("clear.png", "out.odp") if command == "encode" else ("good.odp", "out.png")
+    main([command, source, "--quiet", "-v", "-o", out])
     assert capfd.readouterr() == ("", "")
-    assert (folder / "out.png").stat().st_size > 0
+    assert (folder / out).stat().st_size > 0
 
 
-@pytest.mark.parametrize("command, name", [("encode", "photo.png"), ("decode", "good.odp")])
-def test_verbose_prints_details(command, name, folder, capsys):
-    main([command, name, "-v", "-o", "out.png"])
+@pytest.mark.parametrize(
+    "command, name, result", [("encode", "photo.png", "out.odp"), ("decode", "good.odp", "out.png")]
+)
+def test_verbose_prints_details(command, name, result, folder, capsys):
+    main([command, name, "-v", "-o", result])
     out, err = capsys.readouterr()
-    *details, result = err.splitlines()
+    *details, last = err.splitlines()
     assert out == ""
     assert len(details) >= 2 and all(line.startswith("[") and " s] " in line for line in details)
-    assert result.startswith("out.png: 130x90")
+    assert last.startswith(f"{result}: 130x90")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_verbose_prints_the_psnr_reached(mode, folder, pixels, capsys):
+    im = Image.fromarray(pixels).convert(mode)
+    im.save("in.png")
+    main(["encode", "in.png", "-v"])
+    colours = "RGB" if mode == "RGBA" else mode
+    back = Image.fromarray(decode((folder / "in.odp").read_bytes())).convert(colours)
+    reached = psnr(np.asarray(im.convert(colours)), np.asarray(back))
+    assert f"PSNR {reached:.2f} dB" in capsys.readouterr().err
 
 
 def test_pipes_from_picture_to_picture(folder, pixels):
@@ -315,26 +329,27 @@ def test_inputs_that_are_no_files(command, name, folder, fails):
     fails(errors.ImageError, command, name)
 
 
-@pytest.mark.parametrize("command, name", [("encode", "photo.png"), ("decode", "good.odp")])
+@pytest.mark.parametrize("command, name, suffix", [("encode", "photo.png", "odp"), ("decode", "good.odp", "png")])
 class TestOutputs:
     @pytest.mark.parametrize("quiet", [[], ["--quiet"]], ids=["", "quiet"])
-    def test_existing(self, command, name, quiet, folder, fails):
-        (folder / "out.png").write_bytes(b"old")
-        assert "--force" in fails(errors.OutputExistsError, command, name, "-o", "out.png", *quiet)
-        assert (folder / "out.png").read_bytes() == b"old"
+    def test_existing(self, command, name, suffix, quiet, folder, fails):
+        out = f"out.{suffix}"
+        (folder / out).write_bytes(b"old")
+        assert "--force" in fails(errors.OutputExistsError, command, name, "-o", out, *quiet)
+        assert (folder / out).read_bytes() == b"old"
 
-    def test_existing_default(self, command, name, folder, fails):
+    def test_existing_default(self, command, name, suffix, folder, fails):
         for taken in ("photo.odp", "good.odp.png"):
             (folder / taken).write_bytes(b"old")
         fails(errors.OutputExistsError, command, name)
         assert {(folder / taken).read_bytes() for taken in ("photo.odp", "good.odp.png")} == {b"old"}
 
-    @pytest.mark.parametrize("out", ["missing/out.png", "folder.png", "photo.png/out.png", LONG_NAME])
+    @pytest.mark.parametrize("out", ["missing/out.", "folder.", "photo.png/out.", "x" * 300 + "."])
     @pytest.mark.parametrize("force", [[], ["--force"]], ids=["", "force"])
-    def test_unwritable(self, command, name, out, force, folder, fails):
-        (folder / "folder.png").mkdir()
-        fails(errors.OutputError, command, name, "-o", out, *force)
-        assert sorted(path.name for path in folder.iterdir()) == ["folder.png", "good.odp", "photo.png"]
+    def test_unwritable(self, command, name, suffix, out, force, folder, fails):
+        (folder / f"folder.{suffix}").mkdir()
+        fails(errors.OutputError, command, name, "-o", out + suffix, *force)
+        assert sorted(path.name for path in folder.iterdir()) == [f"folder.{suffix}", "good.odp", "photo.png"]
 
 
 def test_a_picture_is_safe_from_a_wrong_command(folder, fails):

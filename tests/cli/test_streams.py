@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import termios
@@ -142,5 +143,11 @@ def test_targets_exclude_each_other(folder):
 
 def test_an_impossible_target_names_what_is_possible(folder, capsys):
     assert exit_code("encode", "photo.png", "-f", "--size", "5") == errors.OptionError.exit_code
-    assert "smallest file" in capsys.readouterr().err
+    smallest = re.search(r"(?m)^odpiece: photo.png: .* has (\d+) bytes, ([\d.]+) bits a pixel", capsys.readouterr().err)
+    for option, value in zip(("--size", "--bpp"), smallest.groups()):
+        assert len(encoded_with(folder, option, value)) <= int(smallest[1])
+    (folder / "target.odp").unlink()
+    assert exit_code("encode", "photo.png", "-f", "--psnr", "90") == errors.OptionError.exit_code
+    best = re.search(r"(?m)^odpiece: photo.png: this picture reaches ([\d.]+) dB at best", capsys.readouterr().err)
     assert not (folder / "target.odp").exists()
+    assert encoded_with(folder, "--psnr", best[1])
