@@ -5,9 +5,11 @@ from pathlib import Path
 import click
 
 from odpiece.cli.batch import batch_options, run_batch
+from odpiece.cli.groups import GroupedCommand
 from odpiece.cli.mistakes import check_inputs, check_not_terminal
 from odpiece.cli.options import (
     File,
+    OdpFile,
     backend_options,
     errors_about,
     max_pixels_option,
@@ -20,22 +22,16 @@ from odpiece.cli.options import (
 from odpiece.formats.files import add_suffix, check_output, is_stream, make_folder, read_bytes, write_bytes
 
 
-@click.command()
-@click.argument("inputs", metavar="INPUT...", nargs=-1, type=File())
-@click.option(
-    "-o",
-    "--output",
-    type=File(),
-    metavar="OUT",
-    help="Output picture (.png, .jpg, .webp), - for PNG on standard output; the folder for many, or with / at its end. "
-    "[default: INPUT with .png added]",
+@click.command(
+    cls=GroupedCommand,
+    groups={
+        "tokens": "Pictures",
+        "recursive": "Many files",
+        "model": "Models",
+        "output": "Output and messages",
+    },
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["png", "jpg", "webp"]),
-    help="Kind of picture where OUT does not name one. [default: png]",
-)
+@click.argument("inputs", metavar="INPUT...", nargs=-1, type=OdpFile())
 @click.option(
     "--tokens",
     type=click.IntRange(1, 1024),
@@ -56,10 +52,24 @@ from odpiece.formats.files import add_suffix, check_output, is_stream, make_fold
     metavar="DIR",
     help="Also write a picture for each group of tokens as it arrives, DIR/00-lengths.png and so on.",
 )
+@max_pixels_option
+@batch_options
 @model_option
 @backend_options
-@batch_options
-@max_pixels_option
+@click.option(
+    "-o",
+    "--output",
+    type=File(),
+    metavar="OUT",
+    help="Output picture (.png, .jpg, .webp), - for PNG on standard output; the folder for many, or with / at its end. "
+    "[default: INPUT with .png added]",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["png", "jpg", "webp"]),
+    help="Kind of picture where OUT does not name one. [default: png]",
+)
 @output_options
 def decode(
     inputs,

@@ -3,9 +3,11 @@
 import click
 
 from odpiece.cli.batch import batch_options, run_batch
+from odpiece.cli.groups import GroupedCommand
 from odpiece.cli.mistakes import check_inputs, check_odp_output
 from odpiece.cli.options import (
     File,
+    PictureFile,
     backend_options,
     errors_about,
     max_pixels_option,
@@ -33,8 +35,18 @@ class Kept(click.ParamType):
         return kinds
 
 
-@click.command()
-@click.argument("inputs", metavar="INPUT...", nargs=-1, type=File())
+@click.command(
+    cls=GroupedCommand,
+    groups={
+        "quality": "Quality (give one)",
+        "effort": "Tokens",
+        "keep": "Pictures",
+        "recursive": "Many files",
+        "model": "Models",
+        "output": "Output and messages",
+    },
+)
+@click.argument("inputs", metavar="INPUT...", nargs=-1, type=PictureFile())
 @click.option(
     "-q",
     "--quality",
@@ -51,11 +63,12 @@ class Kept(click.ParamType):
     "--lpips", type=float, metavar="X", help="The same by ST-LPIPS of the natural look, down to 0 (odpiece[compare])."
 )
 @click.option(
-    "-o",
-    "--output",
-    type=File(),
-    metavar="OUT",
-    help="Output file, - for standard output; the folder for many, or with / at its end. [default: INPUT with .odp]",
+    "-e",
+    "--effort",
+    type=click.IntRange(0, 9),
+    default=1,
+    show_default=True,
+    help="How long to search for better tokens, 0 (not at all) to 9.",
 )
 @click.option(
     "--coder",
@@ -72,14 +85,8 @@ class Kept(click.ParamType):
     help="Metadata to keep, of exif, icc and xmp with commas between, or all; with icc the colours stay in "
     "their profile, else they become sRGB.",
 )
-@click.option(
-    "-e",
-    "--effort",
-    type=click.IntRange(0, 9),
-    default=1,
-    show_default=True,
-    help="How long to search for better tokens, 0 (not at all) to 9.",
-)
+@max_pixels_option
+@batch_options
 @model_option
 @click.option(
     "--overlap",
@@ -89,8 +96,13 @@ class Kept(click.ParamType):
     "it to one tile.",
 )
 @backend_options
-@batch_options
-@max_pixels_option
+@click.option(
+    "-o",
+    "--output",
+    type=File(),
+    metavar="OUT",
+    help="Output file, - for standard output; the folder for many, or with / at its end. [default: INPUT with .odp]",
+)
 @output_options
 def encode(
     inputs,

@@ -4,12 +4,12 @@ import json
 
 import click
 
-from odpiece.cli.options import max_pixels_option, model_option
+from odpiece.cli.options import OdpFile, max_pixels_option, model_option
 from odpiece.formats.files import STANDARD, read_bytes, write_bytes
 
 
 @click.command()
-@click.argument("file", metavar="INPUT")
+@click.argument("file", metavar="INPUT", type=OdpFile())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @model_option
 @max_pixels_option

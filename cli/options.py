@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from odpiece.cli.completion import complete
 from odpiece.formats.container import MAX_PIXELS
 from odpiece.formats.errors import ImageError, OdpieceError
-from odpiece.formats.files import STANDARD, is_remote, local_path
+from odpiece.formats.files import ODP_SUFFIXES, STANDARD, is_remote, local_path
 from odpiece.models.backends import BACKENDS, DEVICES
 
 
@@ -22,6 +23,25 @@ class File(click.ParamType):
 
     def shell_complete(self, ctx, param, incomplete):
         return [CompletionItem(incomplete, type="file")]
+
+
+class OdpFile(File):
+    """Completed are names of .odp files."""
+
+    suffixes = ODP_SUFFIXES
+
+    def shell_complete(self, ctx, param, incomplete):
+        return complete(incomplete, self.suffixes)
+
+
+class PictureFile(OdpFile):
+    """Completed are names of pictures."""
+
+    @property
+    def suffixes(self):
+        from odpiece.formats.images import SUFFIXES  # loads Pillow
+
+        return SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 import click
 
 from odpiece.cli.mistakes import check_odp_output
-from odpiece.cli.options import max_pixels_option, model_option, output_options, shown
+from odpiece.cli.options import OdpFile, max_pixels_option, model_option, output_options, shown
 from odpiece.formats.files import check_output, read_bytes, write_bytes
 
 
 @click.command()
-@click.argument("file", metavar="INPUT")
+@click.argument("file", metavar="INPUT", type=OdpFile())
 @click.option(
     "-q",
     "--quality",

@@ -222,13 +222,3 @@ def test_what_all_files_need_is_said_before_the_work(folder, capsys, monkeypatch
     monkeypatch.setattr("odpiece.codec.comparison.metrics.Metric.require", missing)
     _, err = run(capsys, "encode", "in", "-r", "-o", "out", "--ssim", "0.9", code=errors.MissingExtraError.exit_code)
     assert err == "odpiece: needs more packages\n" and not Path("out").exists()
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_complete(capsys, monkeypatch, shell):
-    monkeypatch.setenv("_ODPIECE_COMPLETE", f"{shell}_complete")
-    monkeypatch.setenv("COMP_WORDS", "odpiece enc" if shell != "fish" else "odpiece encode ")
-    monkeypatch.setenv("COMP_CWORD", "1" if shell != "fish" else "")
-    with pytest.raises(SystemExit):
-        main([])
-    assert ("encode" if shell != "fish" else "file") in capsys.readouterr().out
