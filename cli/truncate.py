@@ -3,7 +3,15 @@
 import click
 
 from odpiece.cli.mistakes import check_odp_output
-from odpiece.cli.options import OdpFile, max_pixels_option, model_option, output_options, shown
+from odpiece.cli.options import (
+    OdpFile,
+    errors_about,
+    max_pixels_option,
+    model_option,
+    output_options,
+    shown,
+    shown_input,
+)
 from odpiece.formats.files import check_output, read_bytes, write_bytes
 
 
@@ -34,6 +42,7 @@ def truncate(file, tokens, output, model, max_pixels, force, console):
     from odpiece.codec import truncate as truncate_data
     from odpiece.models.library import load_model
 
-    shorter = truncate_data(data, tokens, model=model and load_model(model), max_pixels=max_pixels)
+    with errors_about(shown_input(file)):
+        shorter = truncate_data(data, tokens, model=model and load_model(model), max_pixels=max_pixels)
     write_bytes(output, shorter, force)
     console.result(f"{shown(output)}: {len(shorter)} bytes of {len(data)}")

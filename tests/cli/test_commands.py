@@ -311,8 +311,21 @@ def test_exif_rotation(orientation, turned, folder, pixels):
 )
 def test_files_that_cannot_be_decoded(command, damage, error, folder, fails):
     (folder / "bad.odp").write_bytes(damage((folder / "good.odp").read_bytes()))
-    fails(error, command, "bad.odp")
+    assert fails(error, command, "bad.odp").startswith("odpiece: bad.odp: ")
     assert sorted(path.name for path in folder.iterdir()) == ["bad.odp", "good.odp", "photo.png"]
+
+
+@pytest.mark.parametrize(
+    "command", [["decode"], ["info"], ["truncate", "-q", "3", "-o", "out.odp"]], ids=lambda c: c[0]
+)
+@pytest.mark.parametrize("name", ["a", "file", "-"])
+def test_errors_name_the_file(name, command, folder, fails, monkeypatch):
+    """Also where the message has the name by chance, as that of `a`."""
+    damaged = (folder / "good.odp").read_bytes()[:20]
+    (folder / name).write_bytes(damaged)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(damaged)))
+    shown = "standard input" if name == "-" else name
+    assert fails(errors.DamagedError, *command, name).startswith(f"odpiece: {shown}: ")
 
 
 @pytest.mark.parametrize("data", [b"", b"text", picture_bytes(np.eye(99, dtype=np.uint8))[:90]])
