@@ -5,7 +5,7 @@ import json
 import click
 
 from odpiece.cli.many import many_inputs
-from odpiece.cli.options import max_pixels_option, model_option
+from odpiece.cli.options import errors_about, max_pixels_option, model_option, shown_input
 
 
 @click.command()
@@ -21,7 +21,8 @@ def info(inputs, model, max_pixels):
 
     def describe(name, data):
         facts = {} if inputs.is_one else {"input": name}
-        facts |= _facts(read(data, model=model, max_pixels=max_pixels), len(data))
+        with errors_about(shown_input(name)):
+            facts |= _facts(read(data, model=model, max_pixels=max_pixels), len(data))
         return (json.dumps(facts) if inputs.as_json else _text(facts)).encode()
 
     inputs.each(describe)

@@ -6,7 +6,7 @@ from functools import wraps
 
 import click
 
-from odpiece.cli.options import File
+from odpiece.cli.options import OdpFile
 from odpiece.formats.errors import BatchError, OdpieceError
 from odpiece.formats.files import STANDARD, read_bytes, write_bytes
 
@@ -64,7 +64,7 @@ class Inputs:
 def many_inputs(function):
     """INPUT..., --recursive and --json; the command gets them as `inputs`."""
 
-    @click.argument("names", metavar="INPUT...", nargs=-1, required=True, type=File())
+    @click.argument("names", metavar="INPUT...", nargs=-1, required=True, type=OdpFile())
     @click.option("-r", "--recursive", is_flag=True, help="Take what is in folders and in those below them.")
     @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each file.")
     @wraps(function)

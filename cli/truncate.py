@@ -3,14 +3,24 @@
 import click
 
 from odpiece.cli.batch import batch_options, run_batch
-from odpiece.cli.options import File, max_pixels_option, model_option, output_options, shown
+from odpiece.cli.mistakes import check_odp_output
+from odpiece.cli.options import (
+    OdpFile,
+    errors_about,
+    max_pixels_option,
+    model_option,
+    output_options,
+    shown,
+    shown_input,
+)
 from odpiece.formats.files import check_output, read_bytes, write_bytes
 
 
 @click.command()
-@click.argument("inputs", metavar="INPUT...", nargs=-1, type=File())
+@click.argument("inputs", metavar="INPUT...", nargs=-1, type=OdpFile())
 @click.option(
     "-q",
+    "--quality",
     "tokens",
     type=click.IntRange(1, 1024),
     required=True,
@@ -43,6 +53,7 @@ def truncate(inputs, tokens, output, model, batch, max_pixels, force, console):
         run_batch(Truncating(tokens, max_pixels, model), inputs, output, batch, force, console)
     else:
         check_output(output, force)
+        check_odp_output(output, force)
         _truncate_one(inputs[0], tokens, output, model, max_pixels, force, console)
 
 
@@ -52,6 +63,7 @@ def _truncate_one(file, tokens, output, model, max_pixels, force, console):
     from odpiece.codec import truncate as truncate_data
     from odpiece.models.library import load_model
 
-    shorter = truncate_data(data, tokens, model=model and load_model(model), max_pixels=max_pixels)
+    with errors_about(shown_input(file)):
+        shorter = truncate_data(data, tokens, model=model and load_model(model), max_pixels=max_pixels)
     write_bytes(output, shorter, force)
     console.result(f"{shown(output)}: {len(shorter)} bytes of {len(data)}")
