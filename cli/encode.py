@@ -5,6 +5,7 @@ import click
 from odpiece.cli.batch import batch_options, run_batch
 from odpiece.cli.options import (
     File,
+    Finite,
     backend_options,
     max_pixels_option,
     model_option,
@@ -41,11 +42,14 @@ class Kept(click.ParamType):
     "is better and larger.  [default: 64]",
 )
 @click.option("--size", type=click.IntRange(1), metavar="BYTES", help="Instead of -q: the best file of at most BYTES.")
-@click.option("--bpp", type=click.FloatRange(0, min_open=True), metavar="BITS", help="The same, in bits a pixel.")
-@click.option("--psnr", type=float, metavar="DB", help="Instead of -q: the smallest file that reaches this PSNR.")
-@click.option("--ssim", type=float, metavar="X", help="The same by MS-SSIM, up to 1 (needs odpiece[compare]).")
+@click.option("--bpp", type=Finite(0, min_open=True), metavar="BITS", help="The same, in bits a pixel.")
+@click.option("--psnr", type=Finite(), metavar="DB", help="Instead of -q: the smallest file that reaches this PSNR.")
+@click.option("--ssim", type=Finite(), metavar="X", help="The same by MS-SSIM, up to 1 (needs odpiece[compare]).")
 @click.option(
-    "--lpips", type=float, metavar="X", help="The same by ST-LPIPS of the natural look, down to 0 (odpiece[compare])."
+    "--lpips",
+    type=Finite(),
+    metavar="X",
+    help="The same by ST-LPIPS of the natural look, down to 0 (odpiece[compare]).",
 )
 @click.option(
     "-o",

@@ -1,5 +1,6 @@
 """Options that several commands share, and the messages they govern."""
 
+import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,16 @@ class File(click.ParamType):
 
     def shell_complete(self, ctx, param, incomplete):
         return [CompletionItem(incomplete, type="file")]
+
+
+class Finite(click.FloatRange):
+    """A number in a range, without nan and the infinities."""
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
 
 
 @dataclass(frozen=True)

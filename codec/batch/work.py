@@ -194,15 +194,10 @@ def _encode(pixels, target, value, options):
     """The bytes of a file of `pixels` that meets the `value` of the `target`."""
     if target == "quality":
         return encode(pixels, value, **options)
-    if target in ("size", "bpp"):
-        from odpiece.codec.targets import encode_to_size
+    if target in ("size", "bpp", "psnr"):
+        from odpiece.codec.targets import encode_to_bpp, encode_to_psnr, encode_to_size
 
-        size = value if target == "size" else int(value * pixels.shape[0] * pixels.shape[1] / 8)
-        return encode_to_size(pixels, size, **options)
-    if target == "psnr":
-        from odpiece.codec.targets import encode_to_psnr
-
-        return encode_to_psnr(pixels, value, **options)
+        return {"size": encode_to_size, "bpp": encode_to_bpp, "psnr": encode_to_psnr}[target](pixels, value, **options)
     from odpiece.codec.comparison.goals import encode_to_ms_ssim, encode_to_st_lpips
 
     return {"ssim": encode_to_ms_ssim, "lpips": encode_to_st_lpips}[target](pixels, value, **options)

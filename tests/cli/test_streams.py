@@ -140,6 +140,27 @@ def test_targets_exclude_each_other(folder):
     assert exit_code("encode", "photo.png", "-f", "-q", "5", "--size", "300") == 2
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", "x"])
+@pytest.mark.parametrize("option", ["--bpp", "--psnr", "--ssim", "--lpips"])
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["one file", "as many"])
+def test_targets_are_finite_numbers(folder, capsys, option, value, more):
+    assert exit_code("encode", "photo.png", "-f", option, value, *more) == errors.OptionError.exit_code
+    assert "Error: Invalid value for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["tokenizer --val .", "look --checkpoint photo.png", "one-d-piece --preset tiny"])
+@pytest.mark.parametrize("minutes", ["nan", "inf", "-inf"])
+def test_a_length_of_training_is_a_finite_number(folder, capsys, command, minutes):
+    code = exit_code("train", *command.split(), "--data", ".", "--out", "run", "--minutes", minutes)
+    assert code == errors.OptionError.exit_code
+    assert "--minutes" in capsys.readouterr().err and not (folder / "run").exists()
+
+
+def test_less_than_a_byte(folder, capsys):
+    assert exit_code("encode", "photo.png", "-f", "--bpp", "0.00001") == errors.OptionError.exit_code
+    assert "smallest file" in capsys.readouterr().err
+
+
 def test_an_impossible_target_names_what_is_possible(folder, capsys):
     assert exit_code("encode", "photo.png", "-f", "--size", "5") == errors.OptionError.exit_code
     assert "smallest file" in capsys.readouterr().err
