@@ -26,7 +26,7 @@ class Tally:
     def __enter__(self):
         from tqdm import tqdm
 
-        hidden = self._console.quiet or (self._as_json and sys.stdout.isatty())
+        hidden = self._console.quiet or (self._as_json and sys.stdout and sys.stdout.isatty())
         self._bar = tqdm(total=len(self._plan.jobs), disable=hidden or None, leave=False, bar_format=LAYOUT)
         for job in self._plan.skipped:
             self._print({"input": job.input, "output": job.output, "skipped": True})

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from odpiece.formats import remote
-from odpiece.formats.errors import ImageError, OutputError, OutputExistsError
+from odpiece.formats.errors import ImageError, OutputError, OutputExistsError, ReaderGoneError
 
 STANDARD = "-"
 URL = re.compile(r"[a-z][a-z0-9+.-]+://")
@@ -89,7 +89,8 @@ def write_bytes(path, data, force=False):
     except FileExistsError:
         raise OutputExistsError(f"{path} exists, use --force to replace it") from None
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from None
+        gone = str(path) == STANDARD and isinstance(error, BrokenPipeError)
+        raise (ReaderGoneError if gone else OutputError)(f"cannot write {path}: {error.strerror}") from None
 
 
 def make_folder(path):

@@ -18,7 +18,7 @@ from PIL import Image
 from odpiece.codec import decode
 from odpiece.codec.batch import processes
 from odpiece.codec.batch.processes import do_all
-from odpiece.codec.batch.work import Decoding, Encoding, Job
+from odpiece.codec.batch.work import Decoding, Encoding, Job, do
 from odpiece.models import threads
 
 ENCODING = Encoding("quality", 5)
@@ -127,7 +127,7 @@ def test_ctrl_c_ends_at_once_and_leaves_only_whole_files(tmp_path, pictures, wai
 def test_cores_are_divided(monkeypatch, cores, workers, files, each):
     given = []
     monkeypatch.setattr(processes, "available_cores", lambda: cores)
-    monkeypatch.setattr(processes, "_start", lambda job, arguments: given.append(arguments[2]) or 1 / 0)
+    monkeypatch.setattr(processes, "_start", lambda job, arguments: given.append(arguments[1]) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         next(do_all([Job("a", "b")] * files, ENCODING, workers=workers))
     assert given == [each]
@@ -151,5 +151,5 @@ def test_a_process_keeps_to_its_threads(monkeypatch):
         def send(self, record):
             self.sent.append((record.exit_code, threads.thread_limit(), os.environ["OMP_NUM_THREADS"]))
 
-    processes._serve(Pipe(), ENCODING, False, 3)
+    processes._serve(Pipe(), partial(do, work=ENCODING), 3)
     assert Pipe.sent == [(3, 3, "3")]
