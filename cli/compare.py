@@ -1,5 +1,6 @@
 """odpiece compare: pictures by odpiece and by other codecs at the same bytes."""
 
+import os
 import sys
 import time
 from dataclasses import replace
@@ -115,7 +116,7 @@ def _pixels(name):
 
 def _files(paths):
     """The files of `paths`, those directly in folders included."""
-    return list(dict.fromkeys(file for path in paths for file in (_inside(path) if path.is_dir() else [path])))
+    return list(dict.fromkeys(file for path in paths for file in (_inside(path) if os.path.isdir(path) else [path])))
 
 
 def _inside(folder):

@@ -12,9 +12,10 @@ from odpiece.cli.options import (
     model_option,
     output_options,
     output_path,
+    preserve_option,
     shown,
 )
-from odpiece.formats.files import STANDARD, check_output, make_folder, read_bytes, write_bytes
+from odpiece.formats.files import STANDARD, check_output, make_folder, read_bytes, times_of, write_bytes
 
 
 @click.command()
@@ -53,6 +54,7 @@ from odpiece.formats.files import STANDARD, check_output, make_folder, read_byte
     metavar="DIR",
     help="Also write a picture for each group of tokens as it arrives, DIR/00-lengths.png and so on.",
 )
+@preserve_option
 @model_option
 @backend_options
 @batch_options
@@ -66,6 +68,7 @@ def decode(
     look,
     allow_partial,
     progressive,
+    preserve,
     model,
     backend,
     device,
@@ -97,7 +100,8 @@ def decode(
 
     by_name = output and output != STANDARD and not into_folder
     suffix = suffix_of(Path(output)) if by_name else f".{form or 'png'}"
-    decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device, model_name=model)
+    options = {"model_name": model, "preserve": preserve}
+    decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device, **options)
     if several:
         run_batch(decoding, inputs, output, batch, force, console)
         return
@@ -112,6 +116,7 @@ def _decode_one(name, output, decoding, force, console):
     from odpiece.formats.images import write_image
 
     console.detail(f"tokenizer on {decoding.model.backend}, {decoding.model.device}")
+    times = times_of(name, output) if decoding.preserve else None
     data = read_bytes(name)
     console.detail(f"read {len(data)} bytes from {name}")
     with console.stages("tokens", "picture", "write") as begin:
@@ -122,7 +127,7 @@ def _decode_one(name, output, decoding, force, console):
         pixels = decoding.picture(contents)
         console.detail(f"made {pixels.shape[1]}x{pixels.shape[0]} pixels")
         begin("write")
-        write_bytes(output, write_image(pixels, decoding.suffix, contents.metadata), force)
+        write_bytes(output, write_image(pixels, decoding.suffix, contents.metadata), force, times)
     for warning in decoding.warnings(contents, pixels):
         console.warn(f"{name}: {warning}")
     return contents

@@ -11,9 +11,10 @@ from odpiece.cli.options import (
     model_option,
     output_options,
     output_path,
+    preserve_option,
     shown,
 )
-from odpiece.formats.files import check_output, read_bytes, write_bytes
+from odpiece.formats.files import STANDARD, check_output, read_bytes, times_of, write_bytes
 
 DEFAULT_QUALITY = 64
 METADATA = ("exif", "icc", "xmp")
@@ -81,6 +82,8 @@ class Kept(click.ParamType):
     show_default=True,
     help="How long to search for better tokens, 0 (not at all) to 9.",
 )
+@click.option("--keep-names", is_flag=True, help="Add .odp to whole names: a.png.odp, beside which a.jpg.odp can be.")
+@preserve_option
 @model_option
 @click.option(
     "--overlap",
@@ -100,6 +103,8 @@ def encode(
     fixed,
     keep,
     effort,
+    keep_names,
+    preserve,
     model,
     overlap,
     backend,
@@ -125,10 +130,12 @@ def encode(
     target = next(iter(targets.items()), ("quality", DEFAULT_QUALITY))
     options = {"fixed": fixed, "keep": keep, "effort": effort, "max_pixels": max_pixels}
     options |= {"backend": backend, "device": device, "model_name": model, "overlap": overlap}
+    options |= {"keep_names": keep_names, "preserve": preserve}
     if batch.is_wanted(inputs, output):
         run_batch(_encoding(target, coder, options), inputs, output, batch, force, console)
     else:
-        output = output_path(inputs[0], output, ".odp")
+        named = f"{inputs[0]}.odp" if keep_names and inputs[0] != STANDARD else None
+        output = output_path(inputs[0], output or named, ".odp")
         check_output(output, force)
         _encode_one(inputs[0], output, _encoding(target, coder, options), force, console)
 
@@ -143,6 +150,7 @@ def _encoding(target, coder, options):
 def _encode_one(name, output, encoding, force, console):
     from odpiece.models.interface import BANDS_FAMILY
 
+    times = times_of(name, output) if encoding.preserve else None
     data = read_bytes(name)
     model = encoding.model
     console.detail(f"tokenizer on {model.backend}, {model.device}")
@@ -159,6 +167,6 @@ def _encode_one(name, output, encoding, force, console):
         console.detail(f"encoded at -q {quality}")
     for note in encoding.notes(picture, quality):
         console.warn(f"{name}: {note}")
-    write_bytes(output, packed, force)
+    write_bytes(output, packed, force, times)
     bpp = 8 * len(packed) / (width * height)
     console.result(f"{shown(output)}: {width}x{height}, -q {quality}, {len(packed)} bytes, {bpp:.4f} bits a pixel")

@@ -96,6 +96,11 @@ def max_pixels_option(function):
     )(function)
 
 
+def preserve_option(function):
+    """--preserve; the command gets `preserve`."""
+    return click.option("--preserve", is_flag=True, help="Give outputs the times of their inputs.")(function)
+
+
 def model_option(function):
     """--model; the command gets the name or path, or None, as `model`."""
     return click.option("--model", metavar="NAME|PATH", help="Model, by its name or where it is; see odpiece models.")(

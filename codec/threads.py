@@ -1,5 +1,6 @@
 """Work on several segments at once: one Python thread a core, and one thread for the linear algebra in each."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
@@ -42,5 +43,14 @@ class _OneBlasThread:
             if self._inside == 0:
                 self._limit.restore_original_limits()
 
+    def begin_in_child(self):
+        """In a forked process: the threads that are inside, or at the lock, are not in it."""
+        self._lock = Lock()
+        if self._inside:
+            self._inside = 0
+            self._limit.restore_original_limits()
+
 
 ONE_BLAS_THREAD = _OneBlasThread()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=ONE_BLAS_THREAD.begin_in_child)

@@ -3,8 +3,8 @@
 Inside the package an index tells each model's weights file and SHA-256. The user's folder is as user_models.py says.
 """
 
-import hashlib
 import json
+import os
 from contextlib import suppress
 from functools import cache, cached_property
 from importlib import resources
@@ -122,7 +122,9 @@ def _model(*facts):
 
 def open_model(path, backend="onnx", device="cpu"):
     """The Model in the weights file `path` (a Path), which need not be installed. Raises as `load_model` does."""
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = file_hash(path)
+    if sha256 is None:
+        raise OptionError(f"cannot read {path}, give a model's weights file")
     return _model(path.stem, path, sha256, backend, choose_device(backend, device))
 
 
@@ -167,9 +169,9 @@ def load_model(name=None, backend="onnx", device="cpu"):
         return _packaged(name, backend, device)
     folders = {folder.name: folder for folder in user_folders()}
     folder = folders.get(name, Path(name))
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return _in_folder(folder, backend, device)
-    if folder.is_file():
+    if os.path.isfile(folder):
         return open_model(folder, backend, device)
     names = ", ".join([*_index()["models"], *folders])
     raise OptionError(f"no model {name}, installed: {names}")

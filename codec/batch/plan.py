@@ -39,7 +39,8 @@ def make_plan(work, inputs, listed=(), *, jobs=(), output=None, recursive=False,
     """The Plan of the Work (see work.py) for `inputs` and `listed`, names of files and of folders, and for `jobs`.
 
     Outputs are beside their inputs or in the folder `output`: a file under its own name, one of `listed` under
-    the whole name, files of a folder under their names in it. What exists is to be refused, skipped or replaced
+    the whole name, files of a folder under their names in it, with the suffix of the work in place of theirs or, with
+    its `keep_names`, after it. What exists is to be refused, skipped or replaced
     (`existing`). Raises ImageError for a folder that is not to be searched (`recursive`) or when there is nothing
     to do, OptionError for two inputs with one output, OutputExistsError.
     """
@@ -57,13 +58,17 @@ def make_plan(work, inputs, listed=(), *, jobs=(), output=None, recursive=False,
             raise ImageError(f"{name} is a folder, give -r to take what is in it")
         for source, place in sources:
             result = join(output, place) if output else source
-            plan.jobs.append(Job(source, with_suffix(result, work.suffix)))
+            plan.jobs.append(Job(source, _output_name(result, work)))
     plan.jobs = _without_doubles(plan.jobs)
     if not plan.jobs and not plan.failed:
         raise ImageError(f"nothing to do: no {work.candidates_are} were found{describe(plan.passed_over)}")
     if existing != "replace":
         _split_existing(plan, existing)
     return plan
+
+
+def _output_name(result, work):
+    return f"{local_path(result)}{work.suffix}" if work.keep_names else with_suffix(result, work.suffix)
 
 
 def describe(passed_over):
@@ -127,8 +132,10 @@ def _without_doubles(jobs):
 
 
 def _collision(first, second):
+    suffixes = {os.path.splitext(job.input)[1].lower() for job in (first, second)}
+    hint = ", or keep their suffixes by --keep-names" * (len(suffixes) == 2 and second.output.endswith(".odp"))
     message = f"{first.input} and {second.input} would both become {second.output}: rename one, or give them apart"
-    return OptionError(message)
+    return OptionError(message + hint)
 
 
 def _split_existing(plan, existing):

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from odpiece.codec.bands.picture import encode, read, read_partial
 from odpiece.formats.container import MAX_PIXELS, CoderId, unpack_header
 from odpiece.formats.errors import OdpieceError, OutputExistsError
-from odpiece.formats.files import local_path, make_folder, read_bytes, write_bytes
+from odpiece.formats.files import check_output, is_remote, local_path, make_folder, read_bytes, times_of, write_bytes
 from odpiece.formats.images import OPAQUE, SUFFIXES, read_image, write_image
 from odpiece.models.interface import LOOKS
 from odpiece.models.library import load_model
@@ -52,7 +52,8 @@ class Record:
 @dataclass(frozen=True)
 class Encoding:
     """Work: pictures to .odp files. `target` is "quality", "size", "bpp", "psnr", "ssim" or "lpips" and `value` its
-    number; the others as of `encode` in codec/bands/picture.py and of `read_image`.
+    number; `keep_names` adds .odp to the whole names of pictures, `preserve` gives files the times of their pictures;
+    the others as of `encode` in codec/bands/picture.py and of `read_image`.
     """
 
     target: str
@@ -66,6 +67,8 @@ class Encoding:
     device: str = "cpu"
     model_name: str | None = None
     overlap: int | None = None
+    keep_names: bool = False
+    preserve: bool = False
     suffix = ".odp"
     candidates = SUFFIXES
     candidates_are = "pictures"
@@ -111,7 +114,9 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Work: .odp files to pictures of the kind `suffix`; `tokens` None is all, see `codec.decode`."""
+    """Work: .odp files to pictures of the kind `suffix`; `tokens` None is all, see `codec.decode`; `preserve` gives
+    pictures the times of their files.
+    """
 
     suffix: str = ".png"
     tokens: int | None = None
@@ -121,6 +126,8 @@ class Decoding:
     backend: str = "onnx"
     device: str = "cpu"
     model_name: str | None = None
+    preserve: bool = False
+    keep_names = False
     candidates = frozenset({".odp", ".odpi"})
     candidates_are = ".odp files"
 
@@ -162,13 +169,17 @@ class Decoding:
 def do(job, work, force=False, again=False):
     """The Record of a Job that an Encoding or a Decoding does, whatever happens.
 
-    With `again` an output that exists with the very bytes is a success: an earlier try got that far.
+    With `again` an output that exists with the very bytes is a success: an earlier try got that far. Else one that
+    has come since the plan was made is an error before the work: another run may be at the same files.
     """
     record, began = Record(job.input, job.output), time.perf_counter()
     try:
+        if not (again or is_remote(job.output)):
+            check_output(job.output, force)
+        times = times_of(job.input, job.output) if work.preserve else None
         data = read_bytes(job.input)
         result = work(data, job, record)
-        _write(job.output, result, force, again)
+        _write(job.output, result, force, again, times)
         record.input_bytes, record.bytes, record.pixels = len(data), len(result), record.width * record.height
     except OdpieceError as error:
         record.error, record.exit_code = str(error), error.exit_code
@@ -181,10 +192,10 @@ def do(job, work, force=False, again=False):
     return record
 
 
-def _write(path, data, force, again):
+def _write(path, data, force, again, times):
     make_folder(os.path.dirname(local_path(path)) or ".")
     try:
-        write_bytes(path, data, force)
+        write_bytes(path, data, force, times)
     except OutputExistsError:
         if not again or read_bytes(path) != data:
             raise
