@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import pty
+import shlex
+import signal
 import subprocess
 import sys
 import termios
@@ -15,6 +17,8 @@ from PIL import Image
 from odpiece.cli.main import main
 from odpiece.codec.bands.picture import decode, encode, read
 from odpiece.formats import errors
+
+DRY_RUN = "encode photo.png -o new.odp --dry-run"
 
 
 @pytest.fixture
@@ -122,6 +126,70 @@ def test_a_terminal_sees_the_stages(folder, arguments, stage):
     os.close(ours)
     assert process.returncode == 0
     assert stage in seen and b"|" in seen
+
+
+def shell(line):
+    """(exit code, standard error) of a line of sh in which "$odpiece" is the program."""
+    program = f"{shlex.quote(sys.executable)} -c 'from odpiece.cli.main import main; main()'"
+    done = subprocess.run(["bash", "-c", line.replace("$odpiece", program)], capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("streams", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full", "2> >(:)"])
+@pytest.mark.parametrize(
+    "command, output",
+    [
+        ("encode photo.png -o new.odp", "new.odp"),
+        ("encode photo.png photo.png -o many -v", "many/photo.odp"),
+        ("decode photo.odp -o new.png --tokens 4", "new.png"),
+        ("truncate photo.odp -q 4 -o short.odp", "short.odp"),
+    ],
+)
+def test_messages_that_nobody_can_read_are_no_fault(folder, streams, command, output):
+    """Closed streams leave their numbers free, which the output must not get: libraries print there."""
+    assert shell(f"$odpiece {command}")[0] == 0
+    expected = (folder / output).read_bytes()
+    code, _ = shell(f"$odpiece {command} -f {streams}")
+    assert (code, (folder / output).read_bytes()) == (0, expected)
+
+
+@pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "2> >(:)"])
+@pytest.mark.parametrize(
+    "command, code", [("encode missing.png", 3), ("encode --nonsense", 2), ("decode photo.png", 4)]
+)
+def test_exit_codes_do_not_depend_on_messages(folder, streams, command, code):
+    assert shell(f"$odpiece {command} {streams}")[0] == code
+
+
+@pytest.mark.parametrize("command", ["info photo.odp", "models list", "decode photo.odp -o -", DRY_RUN])
+def test_a_closed_standard_output_is_one_line(folder, command):
+    code, err = shell(f"$odpiece {command} >&-")
+    assert (code, err) == (errors.OutputError.exit_code, "odpiece: standard output is closed\n")
+
+
+@pytest.mark.parametrize("command", ["--help", "--version", "encode --help"])
+def test_help_on_a_full_disk(folder, command):
+    code, err = shell(f"$odpiece {command} > /dev/full")
+    assert (code, err) == (errors.OutputError.exit_code, "odpiece: cannot write: No space left on device\n")
+
+
+@pytest.mark.parametrize("command", ["info photo.odp", "encode photo.png -o -", "decode photo.odp -o -", "models list"])
+def test_a_reader_that_goes_away_ends_quietly(folder, command):
+    code, err = shell(f"set -o pipefail; $odpiece {command} | :")
+    assert (code, "odpiece:" in err) == (errors.ReaderGoneError.exit_code, False)
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_hanging_up(folder, ignored):
+    """Under nohup nothing ends it; else it is told, and leaves nothing."""
+    before = "SIG_IGN" if ignored else "SIG_DFL"
+    program = f"import os, signal; signal.signal(signal.SIGHUP, signal.{before}); from odpiece.cli.main import main\n"
+    program += "os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGHUP)\n"
+    program += "main(['encode', 'photo.png', '-f', '-o', 'new.odp', '--quiet'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    expected = (0, "") if ignored else (128 + signal.SIGHUP, "odpiece: ended by SIGHUP\n")
+    assert (done.returncode, done.stderr) == expected
+    assert len(list(folder.glob(".*.partial"))) == ignored
 
 
 def encoded_with(folder, *arguments):

@@ -38,23 +38,27 @@ def test_sessions_are_made_once_and_give_the_same_in_all_threads(photo, monkeypa
 FORKED = """
 import os, sys
 import numpy as np
-from odpiece.codec import decode, encode
+from odpiece.codec import decode, encode, load_model
 
+model = load_model(backend=sys.argv[1])
 pixels = np.tile(np.arange(200, dtype=np.uint8)[:, None], (1, 200))
-first = encode(pixels, q=4)
-decode(first)
+first = encode(pixels, q=4, model=model)
+decode(first, model=model)
 for use in (False, True):
     child = os.fork()
     if child == 0:
-        sys.exit(7 if not use or (decode(encode(pixels, q=4)) == decode(first)).all() else 1)
+        same = not use or (decode(encode(pixels, q=4, model=model), model=model) == decode(first, model=model)).all()
+        sys.exit(7 if same else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-print(encode(pixels, q=4) == first)
+print(encode(pixels, q=4, model=model) == first)
 """
 
 
-def test_a_forked_child_of_a_program_that_has_coded_codes_and_ends():
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_a_forked_child_of_a_program_that_has_coded_codes_and_ends(backend):
     """In the ordinary way, by sys.exit, as prefork servers' workers do; where it cannot, this never ends."""
-    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True)
+    pytest.importorskip({"onnx": "onnxruntime", "torch": "torch"}[backend])
+    done = subprocess.run([sys.executable, "-c", FORKED, backend], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
