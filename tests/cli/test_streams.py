@@ -135,45 +135,41 @@ def shell(line):
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("streams", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full", "2> >(:)"])
+@pytest.mark.parametrize("streams", ["2>&-", "<&- >&- 2>&-", "2>/dev/full", "2> >(:)"])
+def test_messages_that_nobody_can_read_are_no_fault(folder, streams):
+    """Closed streams leave their numbers free, which the output must not get: libraries print there."""
+    assert shell(f"$odpiece encode photo.png -q 9 -v -o new.odp {streams}")[0] == 0
+    with Image.open("photo.png") as im:
+        assert (folder / "new.odp").read_bytes() == encode(im, 9)
+
+
 @pytest.mark.parametrize(
-    "command, output",
+    "command, code, output",
     [
-        ("encode photo.png -o new.odp", "new.odp"),
-        ("encode photo.png photo.png -o many -v", "many/photo.odp"),
-        ("decode photo.odp -o new.png --tokens 4", "new.png"),
-        ("truncate photo.odp -q 4 -o short.odp", "short.odp"),
+        ("encode photo.png photo.png -o many -v", 0, "many/photo.odp"),
+        ("decode photo.odp -o new.png", 0, "new.png"),
+        ("encode none.png", 3, None),
+        ("encode --nonsense", 2, None),
     ],
 )
-def test_messages_that_nobody_can_read_are_no_fault(folder, streams, command, output):
-    """Closed streams leave their numbers free, which the output must not get: libraries print there."""
-    assert shell(f"$odpiece {command}")[0] == 0
-    expected = (folder / output).read_bytes()
-    code, _ = shell(f"$odpiece {command} -f {streams}")
-    assert (code, (folder / output).read_bytes()) == (0, expected)
+def test_exit_codes_do_not_depend_on_messages(folder, command, code, output):
+    assert shell(f"$odpiece {command} 2>&-")[0] == code
+    assert output is None or (folder / output).is_file()
 
 
-@pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "2> >(:)"])
-@pytest.mark.parametrize(
-    "command, code", [("encode missing.png", 3), ("encode --nonsense", 2), ("decode photo.png", 4)]
-)
-def test_exit_codes_do_not_depend_on_messages(folder, streams, command, code):
-    assert shell(f"$odpiece {command} {streams}")[0] == code
-
-
-@pytest.mark.parametrize("command", ["info photo.odp", "models list", "decode photo.odp -o -", DRY_RUN])
+@pytest.mark.parametrize("command", ["info photo.odp", DRY_RUN])
 def test_a_closed_standard_output_is_one_line(folder, command):
     code, err = shell(f"$odpiece {command} >&-")
     assert (code, err) == (errors.OutputError.exit_code, "odpiece: standard output is closed\n")
 
 
-@pytest.mark.parametrize("command", ["--help", "--version", "encode --help"])
+@pytest.mark.parametrize("command", ["--help", "--version"])
 def test_help_on_a_full_disk(folder, command):
     code, err = shell(f"$odpiece {command} > /dev/full")
     assert (code, err) == (errors.OutputError.exit_code, "odpiece: cannot write: No space left on device\n")
 
 
-@pytest.mark.parametrize("command", ["info photo.odp", "encode photo.png -o -", "decode photo.odp -o -", "models list"])
+@pytest.mark.parametrize("command", ["info photo.odp", "decode photo.odp -o -"])
 def test_a_reader_that_goes_away_ends_quietly(folder, command):
     code, err = shell(f"set -o pipefail; $odpiece {command} | :")
     assert (code, "odpiece:" in err) == (errors.ReaderGoneError.exit_code, False)
