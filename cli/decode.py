@@ -16,10 +16,11 @@ from odpiece.cli.options import (
     model_option,
     output_options,
     output_path,
+    preserve_option,
     shown,
     shown_input,
 )
-from odpiece.formats.files import add_suffix, check_output, is_stream, make_folder, read_bytes, write_bytes
+from odpiece.formats.files import add_suffix, check_output, is_stream, make_folder, read_bytes, times_of, write_bytes
 
 
 @click.command(
@@ -52,6 +53,7 @@ from odpiece.formats.files import add_suffix, check_output, is_stream, make_fold
     metavar="DIR",
     help="Also write a picture for each group of tokens as it arrives, DIR/00-lengths.png and so on.",
 )
+@preserve_option
 @max_pixels_option
 @batch_options
 @model_option
@@ -79,6 +81,7 @@ def decode(
     look,
     allow_partial,
     progressive,
+    preserve,
     model,
     backend,
     device,
@@ -113,7 +116,8 @@ def decode(
     from odpiece.formats.images import suffix_of
 
     suffix = suffix_of(Path(output)) if names_kind else f".{form or 'png'}"
-    decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device, model_name=model)
+    options = {"model_name": model, "preserve": preserve}
+    decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device, **options)
     if several:
         run_batch(decoding, inputs, output, batch, force, console)
         return
@@ -128,6 +132,7 @@ def _decode_one(name, output, decoding, force, console):
     from odpiece.formats.images import write_image
 
     console.detail(f"tokenizer on {decoding.model.backend}, {decoding.model.device}")
+    times = times_of(name, output) if decoding.preserve else None
     data, name = read_bytes(name), shown_input(name)
     console.detail(f"read {len(data)} bytes from {name}")
     with errors_about(name), console.stages("tokens", "picture", "write") as begin:
@@ -138,7 +143,7 @@ def _decode_one(name, output, decoding, force, console):
         pixels = decoding.picture(contents)
         console.detail(f"made {pixels.shape[1]}x{pixels.shape[0]} pixels")
         begin("write")
-        write_bytes(output, write_image(pixels, decoding.suffix, contents.metadata), force)
+        write_bytes(output, write_image(pixels, decoding.suffix, contents.metadata), force, times)
     for warning in decoding.warnings(contents, pixels):
         console.warn(f"{name}: {warning}")
     return contents

@@ -268,3 +268,15 @@ def test_there_are_doctests_and_all_modules_are_walked():
     assert len(MODULES) == len(SOURCES)
     examples = doctest.DocTestFinder().find(importlib.import_module("odpiece.codec.files"))
     assert any(test.examples for test in examples)
+
+
+LONGEST_WAIT = 600  # seconds
+
+
+@pytest.mark.parametrize("path", TESTS, ids=str)
+def test_no_test_gives_up_waiting_on_a_busy_machine(path):
+    """Whatever waits for other processes waits as long as they take; a limit is for what would never end."""
+    calls = [node for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.Call)]
+    limits = [keyword.value for call in calls for keyword in call.keywords if keyword.arg == "timeout"]
+    short = [ast.unparse(limit) for limit in limits if isinstance(limit, ast.Constant) and limit.value < LONGEST_WAIT]
+    assert short == []

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from odpiece.formats.errors import OptionError
+from odpiece.formats.errors import OptionError, OutputError
 
 CROP = 256
 MAX_SHRINK = 2.5  # largest factor by which a crop is scaled down
@@ -55,8 +55,11 @@ def load_rgb(path):
 
 
 def default_cache_root():
-    """Folder for array caches: $XDG_CACHE_HOME/odpiece or ~/.cache/odpiece."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """Folder for array caches: $XDG_CACHE_HOME/odpiece or ~/.cache/odpiece. Raises OutputError."""
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        raise OutputError("this user has no home: give --cache, a folder for decoded pictures") from None
     return Path(base) / "odpiece"
 
 
@@ -70,7 +73,10 @@ def _sources(folder):
 
 
 def _build_cache(paths, cache, sources):
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {cache}: {error.strerror}, give another with --cache") from None
     partial = cache / "pixels.u8.partial"
     entries, offset = [], 0
     with open(partial, "wb") as out, ThreadPoolExecutor(2) as pool:
