@@ -24,15 +24,18 @@ from odpiece.formats.files import STANDARD, check_output, make_folder, read_byte
     "--output",
     type=File(),
     metavar="OUT",
-    help="Output picture (.png, .jpg, .webp), - for PNG on standard output; the folder for many, or with / at its end. "
-    "[default: INPUT with .png]",
+    help="Output picture (.png, .jpg, .tif, ...), - for PNG on standard output; the folder for many, or with / at its "
+    "end. [default: INPUT with .png]",
 )
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["png", "jpg", "webp"]),
-    help="Kind of picture where OUT does not name one. [default: png]",
+    metavar="KIND",
+    help="Kind of picture where OUT does not name one: png, jpg, webp or another that Pillow writes, such as tif, avif "
+    "or ppm. [default: png]",
 )
+@click.option("--max-side", type=click.IntRange(1), metavar="PIXELS", help="Make larger pictures smaller, to this.")
+@click.option("--strip", is_flag=True, help="Leave out the metadata that encode --keep kept.")
 @click.option(
     "--tokens",
     type=click.IntRange(1, 1024),
@@ -62,6 +65,8 @@ def decode(
     inputs,
     output,
     form,
+    max_side,
+    strip,
     tokens,
     look,
     allow_partial,
@@ -83,6 +88,7 @@ def decode(
     INPUT and OUT may be URLs such as s3://bucket/photos (needs odpiece[remote]). Several files go to several processes;
     those that fail are listed at the end, and the others are done.
     """
+    form = form and form.lower().lstrip(".")
     several, into_folder = batch.is_wanted(inputs, output), batch.into_folder(inputs, output)
     if several and progressive:
         raise click.UsageError("--progressive is for one file, without the options for many")
@@ -96,21 +102,19 @@ def decode(
     from odpiece.formats.images import suffix_of
 
     by_name = output and output != STANDARD and not into_folder
-    suffix = suffix_of(Path(output)) if by_name else f".{form or 'png'}"
-    decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device, model_name=model)
+    suffix = suffix_of(Path(output if by_name else f"picture.{form or 'png'}"))
+    decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device, model, max_side, strip)
     if several:
         run_batch(decoding, inputs, output, batch, force, console)
         return
-    contents = _decode_one(inputs[0], output, decoding, force, console)
+    contents, pixels = _decode_one(inputs[0], output, decoding, force, console)
     if progressive:
-        _write_progress(contents, look, progressive, force, console)
-    console.result(f"{shown(output)}: {contents.header.width}x{contents.header.height}")
+        _write_progress(contents, decoding, progressive, force, console)
+    console.result(f"{shown(output)}: {pixels.shape[1]}x{pixels.shape[0]}")
 
 
 def _decode_one(name, output, decoding, force, console):
-    """The Contents of the file `name`, whose picture is written."""
-    from odpiece.formats.images import write_image
-
+    """(the Contents of the file `name`, its pixels), whose picture is written."""
     console.detail(f"tokenizer on {decoding.model.backend}, {decoding.model.device}")
     data = read_bytes(name)
     console.detail(f"read {len(data)} bytes from {name}")
@@ -122,13 +126,14 @@ def _decode_one(name, output, decoding, force, console):
         pixels = decoding.picture(contents)
         console.detail(f"made {pixels.shape[1]}x{pixels.shape[0]} pixels")
         begin("write")
-        write_bytes(output, write_image(pixels, decoding.suffix, contents.metadata), force)
-    for warning in decoding.warnings(contents, pixels):
+        packed, warnings = decoding.write(contents, pixels)
+        write_bytes(output, packed, force)
+    for warning in warnings:
         console.warn(f"{name}: {warning}")
-    return contents
+    return contents, pixels
 
 
-def _write_progress(contents, look, folder, force, console):
+def _write_progress(contents, decoding, folder, force, console):
     from tqdm import tqdm
 
     from odpiece.formats.images import write_image
@@ -139,4 +144,4 @@ def _write_progress(contents, look, folder, force, console):
         check_output(output, force)
     steps = zip(outputs, contents.progress())
     for output, tokens in tqdm(steps, total=len(outputs), desc="progress", disable=console.quiet or None):
-        write_bytes(output, write_image(contents.picture(tokens, look)), force)
+        write_bytes(output, write_image(decoding.shrunk(contents.picture(tokens, decoding.look))), force)

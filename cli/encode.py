@@ -77,6 +77,7 @@ class Kept(click.ParamType):
     show_default=True,
     help="How long to search for better tokens, 0 (not at all) to 9.",
 )
+@click.option("--allow-truncated", is_flag=True, help="Take what is there of pictures whose files end early.")
 @model_option
 @click.option(
     "--overlap",
@@ -96,6 +97,7 @@ def encode(
     fixed,
     keep,
     effort,
+    allow_truncated,
     model,
     overlap,
     backend,
@@ -121,6 +123,7 @@ def encode(
     target = next(iter(targets.items()), ("quality", DEFAULT_QUALITY))
     options = {"fixed": fixed, "keep": keep, "effort": effort, "max_pixels": max_pixels}
     options |= {"backend": backend, "device": device, "model_name": model, "overlap": overlap}
+    options |= {"allow_truncated": allow_truncated}
     if batch.is_wanted(inputs, output):
         run_batch(_encoding(target, coder, options), inputs, output, batch, force, console)
     else:

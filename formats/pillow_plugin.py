@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, ImageFile
 from odpiece.formats.chunks import ChunkType, metadata_of
 from odpiece.formats.container import MAGIC, unpack
 from odpiece.formats.errors import NotOdpError, OdpieceError
-from odpiece.formats.images import NAMES
+from odpiece.formats.metadata import NAMES
 
 FORMAT = "ODP"
 MIME = "image/x-odp"

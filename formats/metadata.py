@@ -1,0 +1,55 @@
+"""EXIF, ICC profile and XMP of picture files: what of them is kept with upright pixels."""
+
+import re
+import struct
+
+from odpiece.formats.chunks import MAX_CHUNK
+
+UPRIGHT = 1
+ORIENTATION, SHORT = 0x0112, 3  # the EXIF tag, and its type
+TIFF_NAMESPACE = rb"xmlns:([\w.-]+)\s*=\s*[\"']http://ns\.adobe\.com/tiff/1\.0/[\"']"
+NAMES = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}  # in Pillow
+
+
+def kept_metadata(info, keep, notes):
+    """The dict of EXIF and XMP, bytes, of a Pillow image's `info`, where `keep` asks for them, without orientation.
+
+    The picture must be upright. `notes` gets a line for what is too long.
+    """
+    found = {}
+    if "exif" in keep and (exif := info.get("exif")):
+        found["exif"] = upright_exif(exif)
+    if "xmp" in keep and (xmp := info.get("xmp") or info.get("XML:com.adobe.xmp")):
+        found["xmp"] = upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp)
+    return {name: value for name, value in found.items() if is_short(name, value, notes)}
+
+
+def is_short(name, value, notes):
+    """Whether metadata can be in an .odp file; `notes` gets a line where not."""
+    if len(value) > MAX_CHUNK:
+        notes.append(f"the {name} is not kept: it has {len(value)} bytes, at most {MAX_CHUNK} are kept")
+    return len(value) <= MAX_CHUNK
+
+
+def upright_exif(exif):
+    """EXIF bytes with the orientation 1 in their first directory; all else stays as it is."""
+    start = 6 if exif[:6] == b"Exif\0\0" else 0
+    order = {b"II": "<", b"MM": ">"}.get(exif[start : start + 2])
+    try:  # Pillow would write all tags anew, and some it cannot
+        (directory,) = struct.unpack_from(f"{order}I", exif, start + 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, start + directory)
+        for entry in range(start + directory + 2, start + directory + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}2H", exif, entry)
+            if tag == ORIENTATION:
+                value = struct.pack(f"{order}H2x" if kind == SHORT else f"{order}I", UPRIGHT)
+                exif = exif[: entry + 8] + value + exif[entry + 12 :]
+    except struct.error:  # broken, as it was
+        pass
+    return exif
+
+
+def upright_xmp(xmp):
+    """XMP bytes with the orientation 1, whatever the prefix of TIFF's namespace and the quotes are."""
+    prefixes = {b"tiff", *re.findall(TIFF_NAMESPACE, xmp)}
+    pattern = rb"\b((?:" + b"|".join(map(re.escape, prefixes)) + rb"):Orientation(?:\s*=\s*[\"']|\s*>)\s*)[2-8]"
+    return re.sub(pattern, rb"\g<1>1", xmp)
