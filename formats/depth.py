@@ -52,7 +52,8 @@ def _white(im, values, bits):
     some = values.ravel()[:: max(1, values.size // SAMPLES)]
     finite = some[np.isfinite(some)]
     highest = float(np.percentile(finite, HIGHEST)) if finite.size else 0.0
-    for white, most in USUAL_WHITES[im.mode == "I" :]:
+    usual = USUAL_WHITES[:2] + ((32767.0, 32767.0),) if bits == 16 else USUAL_WHITES  # 16 bits with a sign
+    for white, most in usual[im.mode == "I" :]:
         if highest <= most:
             return white
     whole = 2.0**32 - 1 if values.dtype == np.uint32 else 2.0**31 - 1

@@ -14,7 +14,7 @@ from odpiece.formats.colours import fits, to_srgb
 from odpiece.formats.container import MAX_PIXELS
 from odpiece.formats.depth import DEEP_MODES, to_eight_bits
 from odpiece.formats.errors import ImageError
-from odpiece.formats.metadata import is_short, kept_metadata
+from odpiece.formats.metadata import is_short, kept_metadata, orientation_of
 from odpiece.formats.opening import PLUGINS, open_picture, pillow_settings, said, sample_bits
 from odpiece.formats.writing import WRITERS, few_colours, fitting_metadata, keeps_alpha, resized, suffix_of, write_image
 
@@ -133,7 +133,8 @@ def _tags(im):
 
 
 def _upright(im):
-    turn = TURNS.get(_tags(im).get(ExifTags.Base.Orientation))
+    orientation = orientation_of(im.info.get("exif") or b"") or _tags(im).get(ExifTags.Base.Orientation)
+    turn = TURNS.get(orientation)
     return im.transpose(turn) if turn is not None else im
 
 

@@ -33,19 +33,32 @@ def is_short(name, value, notes):
 
 def upright_exif(exif):
     """EXIF bytes with the orientation 1 in their first directory; all else stays as it is."""
+    for at, order, kind in _orientations(exif):  # Pillow would write all tags anew, and some it cannot
+        exif = exif[:at] + struct.pack(f"{order}H2x" if kind == SHORT else f"{order}I", UPRIGHT) + exif[at + 4 :]
+    return exif
+
+
+def orientation_of(exif):
+    """The orientation, 1 to 8, that EXIF bytes give, None for none; other tags, which may be broken, do not matter."""
+    for at, order, kind in _orientations(exif):
+        return struct.unpack_from(f"{order}{'H' if kind == SHORT else 'I'}", exif, at)[0]
+    return None
+
+
+def _orientations(exif):
+    """(position of the value, byte order, type) of each entry of an orientation in the first directory."""
     start = 6 if exif[:6] == b"Exif\0\0" else 0
-    order = {b"II": "<", b"MM": ">"}.get(exif[start : start + 2])
-    try:  # Pillow would write all tags anew, and some it cannot
+    order, found = {b"II": "<", b"MM": ">"}.get(exif[start : start + 2]), []
+    try:
         (directory,) = struct.unpack_from(f"{order}I", exif, start + 4)
         (count,) = struct.unpack_from(f"{order}H", exif, start + directory)
         for entry in range(start + directory + 2, start + directory + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(f"{order}2H", exif, entry)
+            tag, kind, _, _ = struct.unpack_from(f"{order}2H2I", exif, entry)
             if tag == ORIENTATION:
-                value = struct.pack(f"{order}H2x" if kind == SHORT else f"{order}I", UPRIGHT)
-                exif = exif[: entry + 8] + value + exif[entry + 12 :]
-    except struct.error:  # broken, as it was
+                found.append((entry + 8, order, kind))
+    except struct.error:  # it is broken or ends there
         pass
-    return exif
+    return found
 
 
 def upright_xmp(xmp):

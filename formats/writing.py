@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from odpiece.formats.colours import fits
-from odpiece.formats.container import MAX_SIDE
+from odpiece.formats.container import MAX_PIXELS, MAX_SIDE
 from odpiece.formats.errors import OptionError
 from odpiece.formats.metadata import NAMES
-from odpiece.formats.opening import register_plugins, said
+from odpiece.formats.opening import pillow_settings, register_plugins, said
 from odpiece.formats.png import PIXEL_CHUNKS, pack_chunk, pack_png, unpack_chunks
 
 WRITERS = {
@@ -29,7 +29,7 @@ OPTIONS = {
 }
 OTHERS = ("ODP", "BUFR", "GRIB", "HDF5", "WMF")  # are no pictures, or not written by Pillow itself
 # Modes in which a picture is tried to be written, by its own
-MODES = {"L": ("L", "RGB", "1"), "RGB": ("RGB", "P", "1"), "LA": ("LA", "RGBA"), "RGBA": ("RGBA",)}
+MODES = {"L": ("L", "RGB", "P", "1"), "RGB": ("RGB", "P", "1"), "LA": ("LA", "RGBA"), "RGBA": ("RGBA",)}
 LONGEST = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 EXIF_PREFIX = b"Exif\0\0"
 
@@ -61,7 +61,8 @@ def write_image(pixels, suffix=".png", metadata=None):
     if im.mode in ("LA", "RGBA") and not keeps_alpha(suffix):
         im = Image.alpha_composite(Image.new("RGBA", im.size, "white"), im.convert("RGBA")).convert(im.mode.rstrip("A"))
     try:
-        return _save(im, suffix, metadata)
+        with pillow_settings(MAX_PIXELS):
+            return _save(im, suffix, metadata)
     except Exception as error:  # Pillow's plugins raise errors of many kinds
         raise OptionError(
             f"{width}x{height} pixels or their metadata do not fit a {suffix} file: {said(error)}"
@@ -119,6 +120,7 @@ def _save(im, suffix, metadata):
     found = _format_of(suffix) if suffix not in WRITERS else None
     writer = WRITERS.get(suffix) or {"format": found, **OPTIONS.get(found, {})}
     options = {NAMES[name]: value for name, value in metadata.items()}
+    options |= {"sizes": [im.size]} if found == "ICO" else {}
     for mode in MODES[im.mode]:
         out, last = io.BytesIO(), mode == MODES[im.mode][-1]
         try:
@@ -142,17 +144,19 @@ def _written_mode(mode, suffix):
     """The mode, with A where there is transparency, in which a picture of `mode` is read back; "" where it is not."""
     try:
         values = {"LA": (9, 99), "RGB": (9, 99, 199), "RGBA": (9, 99, 199, 99)}[mode]
-        im = _opened(io.BytesIO(_save(Image.new(mode, (16, 16), values), suffix, {})))
+        with pillow_settings(MAX_PIXELS):
+            im = _opened(io.BytesIO(_save(Image.new(mode, (16, 16), values), suffix, {})))
     except Exception:
         return ""
     return im.mode if im.mode.endswith("A") or not im.has_transparency_data else "RGBA"
 
 
 def _is_held(mode, suffix, metadata):
-    """Whether metadata, of one name, is read back from a file of one pixel."""
+    """Whether metadata, of one name, is read back from a small file."""
     ((name, _),) = metadata.items()
     try:
-        im = _opened(io.BytesIO(_save(Image.new(mode, (16, 16)), suffix, metadata)))
+        with pillow_settings(MAX_PIXELS):
+            im = _opened(io.BytesIO(_save(Image.new(mode, (16, 16)), suffix, metadata)))
         return bool(im.info.get(NAMES[name])) or (name == "exif" and len(im.getexif()) > 0)
     except Exception:  # Pillow's plugins raise errors of many kinds
         return False
