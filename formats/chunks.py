@@ -77,9 +77,11 @@ def read_chunks(data, at, partial=False):
 
 
 def metadata_chunks(metadata):
-    """Chunks of a dict with any of the keys "exif", "icc" and "xmp", whose values are bytes."""
+    """Chunks of a dict with any of the keys "exif", "icc" and "xmp", whose values are bytes. Raises OptionError."""
     if unknown := set(metadata) - set(METADATA):
         raise OptionError(f"no metadata {', '.join(sorted(unknown))}, give {', '.join(METADATA)}")
+    if long := [name for name, value in metadata.items() if value and len(value) > MAX_CHUNK]:
+        raise OptionError(f"the {long[0]} has {len(metadata[long[0]])} bytes, give at most {MAX_CHUNK}")
     return tuple(
         Chunk(kind, zlib.compress(bytes(metadata[name]), 9)) for name, kind in METADATA.items() if metadata.get(name)
     )

@@ -5,6 +5,7 @@ import struct
 
 from odpiece.formats.chunks import MAX_CHUNK
 
+MOST = MAX_CHUNK - (1 << 13)  # bytes: a zlib stream of what cannot be compressed is a little longer
 UPRIGHT = 1
 ORIENTATION, SHORT = 0x0112, 3  # the EXIF tag, and its type
 TIFF_NAMESPACE = rb"xmlns:([\w.-]+)\s*=\s*[\"']http://ns\.adobe\.com/tiff/1\.0/[\"']"
@@ -26,9 +27,9 @@ def kept_metadata(info, keep, notes):
 
 def is_short(name, value, notes):
     """Whether metadata can be in an .odp file; `notes` gets a line where not."""
-    if len(value) > MAX_CHUNK:
-        notes.append(f"the {name} is not kept: it has {len(value)} bytes, at most {MAX_CHUNK} are kept")
-    return len(value) <= MAX_CHUNK
+    if len(value) > MOST:
+        notes.append(f"the {name} is not kept: it has {len(value)} bytes, at most {MOST} are kept")
+    return len(value) <= MOST
 
 
 def upright_exif(exif):

@@ -31,6 +31,14 @@ PLUGINS = {
     "pillow_avif": (".avif", ".avifs"),
     "pillow_jpls": (".jls",),
 }
+# First bytes of files that need a plugin, from which position on, and what it is called
+NEEDS = (
+    (4, b"ftyphei", "HEIC", "pillow-heif"),
+    (4, b"ftyphev", "HEIC", "pillow-heif"),
+    (4, b"ftypmif1", "HEIF", "pillow-heif"),
+    (4, b"JXL ", "JPEG XL", "pillow-jxl-plugin"),
+    (0, b"\xff\x0a", "JPEG XL", "pillow-jxl-plugin"),
+)
 BITS_PER_SAMPLE = 258  # a TIFF tag
 
 
@@ -146,6 +154,9 @@ def _why_not(data, name):
     """A line on bytes that Pillow takes for no picture: what the plugin that knows their beginning finds wrong."""
     if data[1:4] == b"PNG":
         return f"{name} is a damaged PNG: its first bytes are changed, as when it was sent as text"
+    for at, start, title, package in NEEDS:
+        if data.startswith(start, at):
+            return f"{name} is a {title} file that cannot be read: pip install {package}, if it is not installed"
     for kind in filter(partial(_begins_as, data[:16]), Image.ID):
         try:
             Image.OPEN[kind][0](io.BytesIO(data), None)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from odpiece.formats.chunks import MAX_CHUNK
+from odpiece.formats.chunks import MAX_CHUNK, metadata_chunks, metadata_of
 from odpiece.formats.images import fitting_metadata, read_image, write_image
-from odpiece.formats.metadata import orientation_of, upright_exif, upright_xmp
+from odpiece.formats.metadata import MOST, orientation_of, upright_exif, upright_xmp
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -131,7 +131,12 @@ def test_what_an_odp_file_cannot_hold_is_left_out_and_said():
     long = b"<x>" + b"y" * MAX_CHUNK + b"</x>"
     picture = read_image(saved(form="WEBP", xmp=long, exif=exif(1)), keep=("xmp", "exif"))
     assert picture.metadata.keys() == {"exif"}
-    assert picture.notes == (f"the xmp is not kept: it has {len(long)} bytes, at most {MAX_CHUNK} are kept",)
+    assert picture.notes == (f"the xmp is not kept: it has {len(long)} bytes, at most {MOST} are kept",)
+
+
+def test_the_longest_that_is_kept_returns():
+    noise = np.random.default_rng(0).bytes(MOST)
+    assert metadata_of(metadata_chunks({"xmp": noise})) == {"xmp": noise}
 
 
 def test_what_jpeg_cannot_hold_is_said_when_it_is_kept():

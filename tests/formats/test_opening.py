@@ -104,7 +104,7 @@ def test_plugins_are_asked_when_pillow_knows_no_more(monkeypatch):
     monkeypatch.setattr(Image, "ID", [kind for kind in Image.ID if kind != "JXL"])
     asked = []
     monkeypatch.setattr(opening, "register_plugins", lambda: asked.append(True))
-    with pytest.raises(ImageError, match="is not a picture"):
+    with pytest.raises(ImageError, match="pip install pillow-jxl-plugin"):
         read_image(data)
     assert asked == [True]
 
@@ -113,6 +113,13 @@ def test_pictures_of_plugins_are_read():
     pytest.importorskip("pillow_jxl")
     opening.register_plugins()
     np.testing.assert_array_equal(read_image(saved("JXL", lossless=True)).pixels, PIXELS)
+
+
+@pytest.mark.parametrize("start", [b"\0\0\0\x18ftypheic", b"\0\0\0\x18ftypmif1"])
+def test_the_plugin_that_is_missing_is_named(start, monkeypatch):
+    monkeypatch.setattr(opening, "PLUGINS", {})
+    with pytest.raises(ImageError, match="pip install pillow-heif"):
+        read_image(start + bytes(90))
 
 
 def test_a_plugin_that_cannot_be_loaded_is_passed_over(monkeypatch, tmp_path):
