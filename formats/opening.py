@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import threading
 import warnings
 from contextlib import ExitStack, contextmanager
@@ -161,7 +162,8 @@ def _why_not(data, name):
         try:
             Image.OPEN[kind][0](io.BytesIO(data), None)
         except Exception as error:
-            return f"{name} is a damaged {kind} file, or of a rare kind: {said(error)}"
+            why = "it ends early" if isinstance(error, struct.error) else said(error)
+            return f"{name} is a damaged {kind} file, or of a rare kind: {why}"
     return f"{name} is not a picture, give a PNG, JPEG, WebP, TIFF or the like"
 
 
