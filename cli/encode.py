@@ -92,8 +92,7 @@ class Kept(click.ParamType):
     help="Metadata to keep, of exif, icc and xmp with commas between, or all; with icc the colours stay in "
     "their profile, else they become sRGB.",
 )
-@click.option("--keep-names", is_flag=True, help="Add .odp to whole names: a.png.odp, beside which a.jpg.odp can be.")
-@preserve_option
+@click.option("--allow-truncated", is_flag=True, help="Take what is there of pictures whose files end early.")
 @max_pixels_option
 @batch_options
 @model_option
@@ -112,6 +111,8 @@ class Kept(click.ParamType):
     metavar="OUT",
     help="Output file, - for standard output; the folder for many, or with / at its end. [default: INPUT with .odp]",
 )
+@click.option("--keep-names", is_flag=True, help="Add .odp to whole names: a.png.odp, beside which a.jpg.odp can be.")
+@preserve_option
 @output_options
 def encode(
     inputs,
@@ -120,6 +121,7 @@ def encode(
     fixed,
     keep,
     effort,
+    allow_truncated,
     keep_names,
     preserve,
     model,
@@ -148,7 +150,7 @@ def encode(
     target = next(iter(targets.items()), ("quality", DEFAULT_QUALITY))
     options = {"fixed": fixed, "keep": keep, "effort": effort, "max_pixels": max_pixels}
     options |= {"backend": backend, "device": device, "model_name": model, "overlap": overlap}
-    options |= {"keep_names": keep_names, "preserve": preserve}
+    options |= {"allow_truncated": allow_truncated, "keep_names": keep_names, "preserve": preserve}
     several = batch.is_wanted(inputs, output)
     if not several:
         output = output_path(inputs[0], output, partial(encoded_name, keep_name=keep_names))

@@ -54,6 +54,7 @@ BEYOND = {
     # what counts a model's tables, with the codec, writes them into the model
     "codec/bands/export.py": ["odpiece.models.prior", "odpiece.models.training"],
     "codec/one_d_piece/histograms.py": ["odpiece.models.tile_tables"],
+    "models/training/": ["odpiece.formats"],  # pictures are read there as everywhere
 }
 FAMILIES = ("bands", "one_d_piece")  # of models: a room of this name in each of the folders that know families
 DOOR = ("odpiece.codec", "odpiece.codec.files")  # to the families of codec/

@@ -20,7 +20,15 @@ from odpiece.formats.files import (
     times_of,
     write_bytes,
 )
-from odpiece.formats.images import OPAQUE, SUFFIXES, read_image, write_image
+from odpiece.formats.images import (
+    SUFFIXES,
+    few_colours,
+    fitting_metadata,
+    keeps_alpha,
+    read_image,
+    resized,
+    write_image,
+)
 from odpiece.models.interface import LOOKS
 from odpiece.models.library import load_model
 
@@ -79,6 +87,7 @@ class Encoding:
     device: str = "cpu"
     model_name: str | None = None
     overlap: int | None = None
+    allow_truncated: bool = False
     keep_names: bool = False
     preserve: bool = False
     candidates = SUFFIXES
@@ -103,7 +112,8 @@ class Encoding:
 
     def read(self, data, name):
         """The Picture in the bytes of the picture file `name`. Raises ImageError."""
-        return read_image(data, name, keep=self.keep, max_pixels=self.max_pixels)
+        options = {"keep": self.keep, "max_pixels": self.max_pixels, "allow_truncated": self.allow_truncated}
+        return read_image(data, name, **options)
 
     def encode(self, picture):
         """(bytes of the .odp file of a Picture, its q). Raises OptionError, MissingExtraError."""
@@ -137,8 +147,10 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Work: .odp files to pictures of the kind `suffix`; `tokens` None is all, see `codec.decode`; `preserve` gives
-    pictures the times of their files.
+    """Work: .odp files to pictures of the kind `suffix`; `tokens` None is all, see `codec.decode`.
+
+    With `max_side` a picture of more pixels a side is made smaller; with `strip` metadata is left out; with
+    `preserve` pictures get the times of their files.
     """
 
     suffix: str = ".png"
@@ -149,6 +161,8 @@ class Decoding:
     backend: str = "onnx"
     device: str = "cpu"
     model_name: str | None = None
+    max_side: int | None = None
+    strip: bool = False
     preserve: bool = False
     candidates = frozenset(ODP_SUFFIXES)
     candidates_are = ".odp files"
@@ -171,25 +185,43 @@ class Decoding:
         return (read_partial if self.allow_partial else read)(data, model=self.model, max_pixels=self.max_pixels)
 
     def picture(self, contents):
-        """uint8 of the shape that was encoded."""
-        return contents.picture(contents.tokens.first(self.tokens or contents.header.limit), self.look)
+        """uint8 of the shape that was encoded, or smaller by `max_side`."""
+        return self.shrunk(contents.picture(contents.tokens.first(self.tokens or contents.header.limit), self.look))
 
-    def warnings(self, contents, pixels):
-        """What of the picture is missing, a line each."""
+    def shrunk(self, pixels):
+        """`pixels`, uint8 (H, W) or (H, W, channels), or fewer of them, of the same proportions, by `max_side`."""
+        height, width = pixels.shape[:2]
+        factor = min(1.0, (self.max_side or MAX_PIXELS) / max(height, width))
+        return resized(pixels, *(max(1, round(side * factor)) for side in (height, width)))
+
+    def write(self, contents, pixels):
+        """(bytes of the picture file of the Contents' `pixels`, what of the picture is missing, a line each).
+
+        Raises OptionError.
+        """
+        grey = pixels.ndim == 2 or pixels.shape[2] == 2
+        wanted = {} if self.strip else contents.metadata
+        metadata, lines = fitting_metadata(wanted, self.suffix, grey) if wanted else ({}, [])
+        return write_image(pixels, self.suffix, metadata), (*self._warnings(contents, pixels), *lines)
+
+    def _warnings(self, contents, pixels):
         lines = []
         if not contents.complete:
             whole = f"{contents.whole_segments} of {contents.header.segments} segments are whole"
             lines.append(f"cut or damaged: {contents.certain} tokens could be decoded, {whole}")
-        if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and self.suffix in OPAQUE:
+        if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and not keeps_alpha(self.suffix):
             lines.append(f"{self.suffix} files have no transparency, the picture is laid on white")
-        return tuple(lines)
+        if pixels.ndim == 3 and (line := few_colours(self.suffix)):
+            lines.append(line)
+        return lines
 
     def __call__(self, data, job, record):
         contents = self.read(data)
         pixels = self.picture(contents)
         record.height, record.width = pixels.shape[:2]
-        record.q, record.warnings = contents.header.q, self.warnings(contents, pixels)
-        return write_image(pixels, self.suffix, contents.metadata)
+        packed, record.warnings = self.write(contents, pixels)
+        record.q = contents.header.q
+        return packed
 
 
 @dataclass(frozen=True)
