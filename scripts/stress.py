@@ -10,14 +10,12 @@ higher values count as that. NAMEs choose pictures by a part of their names.
 
 import argparse
 import json
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from processes import map_with_bar
 from stress_pictures import stress_pictures
-from tqdm import tqdm
 
 from odpiece.codec import decode, encode
 from odpiece.codec.comparison.curves import score_at
@@ -25,7 +23,6 @@ from odpiece.codec.comparison.peers import find_peer
 from odpiece.codec.family import EFFORT
 from odpiece.codec.targets import psnr
 from odpiece.models.library import load_model
-from odpiece.models.threads import available_cores, limit_threads
 
 QUALITIES = (64, 256, 1024)
 EFFORTS = (EFFORT, 0)
@@ -64,17 +61,6 @@ def stress(name):
         row["webp"] = score_at(points, row["bytes"])
         row["gain"] = row["psnr"] - row["webp"]
     return rows
-
-
-def measured(names, processes):
-    """The rows of all pictures, by that many processes which share the cores."""
-    if processes == 1:
-        results = map(stress, names)
-        return [row for rows in tqdm(results, total=len(names), disable=None) for row in rows]
-    threads = max(1, available_cores() // processes)
-    with ProcessPoolExecutor(processes, get_context("spawn"), limit_threads, (threads,)) as pool:
-        results = pool.map(stress, names)
-        return [row for rows in tqdm(results, total=len(names), disable=None) for row in rows]
 
 
 def print_table(rows):
@@ -120,7 +106,7 @@ def main():
     if options.save:
         save_pictures(names, options.save)
         return
-    rows = measured(names, options.jobs)
+    rows = [row for rows in map_with_bar(stress, names, options.jobs) for row in rows]
     print_table(rows)
     print_counts(rows)
     if options.json:
