@@ -4,32 +4,38 @@ import json
 
 import click
 
-from odpiece.cli.options import max_pixels_option, model_option
-from odpiece.formats.files import STANDARD, read_bytes, write_bytes
+from odpiece.cli.many import many_inputs
+from odpiece.cli.options import errors_about, max_pixels_option, model_option, shown_input
 
 
 @click.command()
-@click.argument("file", metavar="INPUT")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@many_inputs
 @model_option
 @max_pixels_option
-def info(file, as_json, model, max_pixels):
-    """Describe the .odp file INPUT (- for standard input)."""
-    data = read_bytes(file)
-
+def info(inputs, model, max_pixels):
+    """Describe the .odp files INPUT (- for standard input)."""
     from odpiece.codec.files import read
     from odpiece.models.library import load_model
 
-    facts = _facts(read(data, model=model and load_model(model), max_pixels=max_pixels), len(data))
-    if as_json:
-        lines = [json.dumps(facts)]
-    else:
-        groups = facts.pop("bits_per_group")
-        facts["chunks"] = ", ".join(f"{name} {size}" for name, size in facts["chunks"].items()) or "none"
-        lines = [f"{name:<10}{value}" for name, value in facts.items()]
-        lines.append("bits per group (block size and number of the group; in tiles the last token):")
-        lines += [f"  {name:<10}{value:>10.1f}" for name, value in groups.items()]
-    write_bytes(STANDARD, "".join(line + "\n" for line in lines).encode())
+    model = model and load_model(model)
+
+    def describe(name, data):
+        facts = {} if inputs.is_one else {"input": name}
+        with errors_about(shown_input(name)):
+            facts |= _facts(read(data, model=model, max_pixels=max_pixels), len(data))
+        return (json.dumps(facts) if inputs.as_json else _text(facts)).encode()
+
+    inputs.each(describe)
+
+
+def _text(facts):
+    """The lines for people; those of several files have an empty line between them."""
+    groups = facts.pop("bits_per_group")
+    facts["chunks"] = ", ".join(f"{name} {size}" for name, size in facts["chunks"].items()) or "none"
+    lines = [f"{name:<10}{value}" for name, value in facts.items()]
+    lines.append("bits per group (block size and number of the group; in tiles the last token):")
+    lines += [f"  {name:<10}{value:>10.1f}" for name, value in groups.items()]
+    return "\n".join(lines + [""] * ("input" in facts))
 
 
 def _facts(contents, size):

@@ -12,6 +12,7 @@ from odpiece.cli.info import info
 from odpiece.cli.models import models
 from odpiece.cli.train import train
 from odpiece.cli.truncate import truncate
+from odpiece.cli.verify import verify
 from odpiece.formats.errors import OdpieceError
 
 INTERRUPTED = 130
@@ -24,11 +25,11 @@ def cli():
 
     \b
     odpiece encode photo.png -q 64    writes photo.odp
-    odpiece decode photo.odp          writes photo.png
+    odpiece decode photo.odp          writes photo.odp.png
     """
 
 
-for _command in (encode, decode, info, truncate, compare, models, train, doctor):
+for _command in (encode, decode, info, verify, truncate, compare, models, train, doctor):
     cli.add_command(_command)
 
 

@@ -14,16 +14,26 @@ SIZES = ("s", "b", "l", "tiny")
 
 @click.group()
 def models():
-    """List, check and remove models; import and fetch One-D-Piece weights."""
+    """List, check, add and remove models; import and fetch One-D-Piece weights."""
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each model, one a line.")
 
 
 @models.command("list")
-def list_models():
+@json_option
+def list_models(as_json):
     """List the models: name, family, size, and the fingerprint that .odp files know them by."""
     from odpiece.models.library import packaged_models, user_models
 
     rows = [(model, "in the package") for model in packaged_models()]
     rows += [(model, "of the user") for model in user_models()]
+    if as_json:
+        for model, where in rows:
+            facts = {"name": model.name, "family": model.family, "bytes": model.path.stat().st_size}
+            facts |= {"fingerprint": model.fingerprint.hex(), "sha256": model.sha256, "path": str(model.path)}
+            _print(json.dumps(facts | {"packaged": where == "in the package"}))
+        return
     width = max(len(model.name) for model, _ in rows)
     for model, where in rows:
         size = f"{model.path.stat().st_size / 1e6:.1f} MB"
@@ -59,7 +69,8 @@ def _print(line):
 
 @models.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-def verify(names):
+@json_option
+def verify(names, as_json):
     """Check that the files of the models NAME (default: all) are what they were when they were made."""
     from odpiece.models.library import load_model, packaged_models, verify_model
     from odpiece.models.user_models import user_folders
@@ -69,12 +80,24 @@ def verify(names):
     for name in names or everything:
         try:
             verify_model(load_model(name))
-            _print(f"{name}: intact")
+            _print(json.dumps({"name": name, "intact": True}) if as_json else f"{name}: intact")
         except DamagedError as error:
-            _print(f"{name}: {error}")
+            facts = {"name": name, "intact": False, "error": str(error)}
+            _print(json.dumps(facts) if as_json else f"{name}: {error}")
             damaged.append(name)
     if damaged:
         raise DamagedError(f"damaged: {', '.join(damaged)}")
+
+
+@models.command()
+@click.argument("source", metavar="FILE|FOLDER", type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--output", "name", metavar="NAME", help="Name of the model. [default: the one it has there]")
+@click.option("-f", "--force", is_flag=True, help="Replace an existing model of this name.")
+def add(source, name, force):
+    """Install a model: the folder that `train export` wrote, a weights file in it, or the folder of a user's model."""
+    from odpiece.models.adding import add_model
+
+    _say_added(add_model(source, name, force))
 
 
 @models.command()
@@ -121,8 +144,11 @@ def _import(checkpoint, size, name, trained_tokens, force):
     tensors = load_checkpoint(checkpoint, PRESETS[size])
     with new_model(name, force) as folder:
         write_one_d_piece(folder, PRESETS[size], tensors, trained_tokens)
-    model = load_model(name)
-    click.echo(f"{name}: {model.path.stat().st_size / 1e6:.1f} MB, SHA-256 {model.sha256}", err=True)
+    _say_added(load_model(name))
+
+
+def _say_added(model):
+    click.echo(f"{model.name}: {model.path.stat().st_size / 1e6:.1f} MB, SHA-256 {model.sha256}", err=True)
 
 
 @models.command()

@@ -14,7 +14,21 @@ MINUTES = click.FloatRange(0, min_open=True)
 CHECKPOINT_OUT = click.Path(dir_okay=False, path_type=Path)
 
 data_option = click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
+folders_option = click.option(
+    "--data", type=FOLDER, required=True, multiple=True, help="Folder of training pictures, more than once for several."
+)
 cache_option = click.option("--cache", type=OUT, help="Folder for decoded pictures. [default: the user's cache folder]")
+
+
+part_option = click.option(
+    "--part", type=MINUTES, help="End this part of the run after so many minutes, to be resumed."
+)
+batch_option = click.option(
+    "--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops of 256x256 a step and process."
+)
+device_option = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
+)
 
 
 def tuning_options(required=True):
@@ -22,10 +36,14 @@ def tuning_options(required=True):
 
     def decorate(function):
         @click.option("--checkpoint", type=CHECKPOINT, required=required, help="Checkpoint of another `train` command.")
-        @data_option
+        @folders_option
         @click.option("--out", type=CHECKPOINT_OUT, required=required, help="Checkpoint to write.")
-        @click.option("--minutes", type=MINUTES, required=required, help="Length of the run.")
+        @click.option("--minutes", type=MINUTES, required=required, help="Length of the run, resumed parts together.")
+        @part_option
+        @click.option("--resume", is_flag=True, help="Go on from the checkpoint --out, if it is there.")
         @cache_option
+        @batch_option
+        @device_option
         @wraps(function)
         def command(*args, **kwargs):
             return function(*args, **kwargs)
@@ -41,9 +59,7 @@ def train():
 
 
 @train.command()
-@click.option(
-    "--data", type=FOLDER, required=True, multiple=True, help="Folder of training pictures, more than once for several."
-)
+@folders_option
 @click.option("--val", type=FOLDER, required=True, help="Folder of validation pictures, never trained on.")
 @click.option("--out", type=OUT, required=True, help="Folder for checkpoints and the log.")
 @click.option(
@@ -52,16 +68,12 @@ def train():
     required=True,
     help="Length of the run, resumed parts together; 0 writes the untrained network.",
 )
-@click.option("--part", type=MINUTES, help="End this part of the run after so many minutes, to be resumed.")
+@part_option
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
 @cache_option
-@click.option(
-    "--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops of 256x256 a step and process."
-)
+@batch_option
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores to use, 0 for all.")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
-)
+@device_option
 @click.option(
     "--init", "start", type=CHECKPOINT, help="Weights file (.safetensors) to begin with. [default: from scratch]"
 )
@@ -82,7 +94,7 @@ def tokenizer(data, val, out, minutes, part, resume, cache, batch, threads, devi
 @train.command()
 @tuning_options(required=False)
 @click.option("--model", metavar="NAME|PATH", help="Instead of --checkpoint, --out, --minutes: a One-D-Piece model.")
-def prior(checkpoint, data, out, minutes, cache, model):
+def prior(checkpoint, out, minutes, model, **options):
     """Train the prior alone, on the tokens that the codec will write, the tokenizer frozen.
 
     `train export` turns the result into the integer network that ships. With --model count the tables of a
@@ -91,28 +103,28 @@ def prior(checkpoint, data, out, minutes, cache, model):
     if model:
         if checkpoint or out or minutes:
             raise click.UsageError("give --model, or --checkpoint, --out and --minutes")
-        return _count_tables(model, data)
+        return _count_tables(model, options["data"])
     if not (checkpoint and out and minutes):
         raise click.UsageError("give --checkpoint, --out and --minutes, or --model")
     _require_torch()
 
-    from odpiece.models.training.bands.loop import TuningOptions
     from odpiece.models.training.bands.prior_loop import train_prior
+    from odpiece.models.training.bands.tuning import TuningOptions
 
-    train_prior(TuningOptions(checkpoint, data, out, minutes, cache))
+    train_prior(TuningOptions(checkpoint=checkpoint, out=out, minutes=minutes, **options))
 
 
 @train.command()
 @tuning_options()
-def look(checkpoint, data, out, minutes, cache):
+def look(**options):
     """Train the natural look alone, all else frozen (needs odpiece[compare], too)."""
     _require_torch()
 
     from odpiece.models.training.bands.look_loop import train_look
-    from odpiece.models.training.bands.loop import TuningOptions
+    from odpiece.models.training.bands.tuning import TuningOptions
 
     try:
-        train_look(TuningOptions(checkpoint, data, out, minutes, cache))
+        train_look(TuningOptions(**options))
     except ImportError as error:
         raise MissingExtraError(f"{error}: pip install 'odpiece[compare]'") from None
 
@@ -155,7 +167,7 @@ def average(checkpoints, out):
 
 @train.command()
 @click.option("--checkpoint", type=CHECKPOINT, required=True, help="Checkpoint of `train tokenizer` or `train prior`.")
-@click.option("--data", type=FOLDER, required=True, help="Folder of training pictures, to count the tables on.")
+@folders_option
 @click.option("--name", required=True, help="Name of the model.")
 @click.option("--out", type=OUT, required=True, help="Folder for the weights file, the graphs and the index.")
 @cache_option

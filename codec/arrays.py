@@ -6,12 +6,12 @@ the picture needs nothing, see models/interface.py.
 
 import numpy as np
 
+from odpiece.codec.arguments import check_count, check_look, check_model, check_size, to_array
 from odpiece.codec.bands.tokens import MAX_LATENT, Tokens
 from odpiece.codec.bands.windows import synthesize
-from odpiece.codec.files import check_count, encode, read
+from odpiece.codec.files import encode, read
 from odpiece.formats.errors import OptionError
-from odpiece.models.interface import LATENTS_PER_TOKEN, LOOKS, PIECE
-from odpiece.models.library import load_model
+from odpiece.models.interface import BANDS_FAMILY, LATENTS_PER_TOKEN, LOOKS, PIECE
 
 
 def encode_tokens(pixels, q=64, **options):
@@ -40,21 +40,20 @@ def decode_tokens(tokens, q, *, size=None, look=LOOKS[0], model=None):
     `q` is the quality they were encoded at, which sets the quantization step; `size` (H, W) the picture's, by default
     that of whole pieces; `look` and `model` as of `decode`. Raises OptionError.
     """
-    tokens = _checked_tokens(tokens)
-    if look not in LOOKS:
-        raise OptionError(f"look is {look}, give one of {', '.join(LOOKS)}")
+    tokens, look, model = _checked_tokens(tokens), check_look(look), check_model(model)
+    if model.family != BANDS_FAMILY:
+        raise OptionError(f"model {model.name} has tokens of another kind: decode a file of theirs, see encode")
     whole = tokens.shape[0] * PIECE, tokens.shape[1] * PIECE
-    height, width = size or whole
+    height, width = whole if size is None else check_size(size)
     if not all(most - PIECE < n <= most for n, most in zip((height, width), whole)):
         raise OptionError(
             f"{height}x{width} pixels do not fit {tokens.shape[0]}x{tokens.shape[1]} pieces of {PIECE}x{PIECE}"
         )
-    transform = (model or load_model()).transform
-    return synthesize(transform, Tokens.from_array(tokens), check_count(q, "q"), look, (height, width))
+    return synthesize(model.transform, Tokens.from_array(tokens), check_count(q, "q"), look, (height, width))
 
 
 def _checked_tokens(tokens):
-    tokens = np.asarray(tokens)
+    tokens = to_array(tokens, "tokens")
     if tokens.ndim != 4 or tokens.shape[3] != LATENTS_PER_TOKEN or not np.issubdtype(tokens.dtype, np.integer):
         raise OptionError(f"tokens are {tokens.dtype} {tokens.shape}, give integers (rows, columns, tokens, 3)")
     if 0 in tokens.shape or np.abs(tokens.astype(np.int64)).max() > MAX_LATENT:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from odpiece.codec.arguments import to_array
 from odpiece.formats.alpha import fill_transparent, pack_alpha
 from odpiece.formats.chunks import Chunk, ChunkType
 from odpiece.formats.errors import OptionError
@@ -39,7 +40,7 @@ def _checked(pixels):
         from odpiece.formats.images import image_pixels
 
         pixels = image_pixels(pixels)
-    pixels = np.asarray(pixels)
+    pixels = to_array(pixels, "pixels")
     fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4))
     if pixels.dtype != np.uint8 or not fits or 0 in pixels.shape:
         raise OptionError(f"pixels are {pixels.dtype} {pixels.shape}, give uint8 (height, width, 3), (.., 4) or 2-D")

@@ -9,12 +9,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from odpiece.codec.arguments import check_look
 from odpiece.codec.channels import alpha_chunks, split_channels
 from odpiece.formats import container
 from odpiece.formats.alpha import unpack_alpha
 from odpiece.formats.chunks import Chunk, ChunkType, metadata_chunks, metadata_of
 from odpiece.formats.container import Header
-from odpiece.formats.errors import DamagedError, OptionError
+from odpiece.formats.errors import DamagedError
 from odpiece.models.interface import LOOKS
 from odpiece.models.library import Model
 
@@ -91,8 +92,7 @@ class Contents(ABC):
 
     def picture(self, tokens, look=LOOKS[0]):
         """uint8 of the shape that was encoded: the picture of `tokens`, these or fewer. Raises DamagedError."""
-        if look not in LOOKS:
-            raise OptionError(f"look is {look}, give one of {', '.join(LOOKS)}")
+        look = check_look(look)
         alpha = [chunk.data for chunk in self.chunks if chunk.type == ChunkType.ALPHA]
         if not alpha:
             return self.colours(tokens, look)
@@ -114,7 +114,7 @@ class Analyzed(ABC):
         self._colours, self._alpha = split_channels(pixels)
         self.model, self.grey = model, self._colours.shape[2] == 1
         self.pixels = self._colours[..., 0] if self.grey else self._colours
-        self._chunks = alpha_chunks(self._alpha) + metadata_chunks(metadata or {})
+        self._chunks = alpha_chunks(self._alpha) + metadata_chunks(metadata)
 
     @abstractmethod
     def encode(self, q, *, effort=EFFORT, slope=1.0, last=False):

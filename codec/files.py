@@ -1,13 +1,12 @@
 """The door to the codec: pixels to the bytes of an .odp file and back, whatever family its model is of."""
 
-import numpy as np
-
+from odpiece.codec.arguments import check_bytes, check_coder, check_count, check_look, check_max_pixels, check_model
 from odpiece.codec.family import EFFORT
 from odpiece.formats import container
 from odpiece.formats.container import MAX_PIXELS
-from odpiece.formats.errors import DamagedError, OptionError
-from odpiece.models.interface import BANDS_FAMILY, LOOKS, ONE_D_PIECE, TOKENS
-from odpiece.models.library import find_model, load_model
+from odpiece.formats.errors import DamagedError
+from odpiece.models.interface import BANDS_FAMILY, LOOKS, ONE_D_PIECE
+from odpiece.models.library import find_model
 
 
 def _bands():
@@ -45,10 +44,10 @@ def encode(pixels, q=64, *, effort=EFFORT, **options):
     return analyzed(pixels, **options).encode(q, effort=effort, last=True)
 
 
-def analyzed(pixels, *, model=None, **options):
+def analyzed(pixels, *, model=None, coder=None, **options):
     """The picture as the Analyzed (codec/family.py) of the model's family; arguments and errors as of `encode`."""
-    model = model or load_model()
-    return FAMILIES[model.family]()(pixels, model=model, **options)
+    model = check_model(model)
+    return FAMILIES[model.family]()(pixels, model=model, coder=check_coder(coder), **options)
 
 
 def decode(data, *, tokens=None, look=LOOKS[0], model=None, max_pixels=MAX_PIXELS):
@@ -59,9 +58,9 @@ def decode(data, *, tokens=None, look=LOOKS[0], model=None, max_pixels=MAX_PIXEL
     model is not installed. Raises NotOdpError, VersionError, UnknownModelError, DamagedError, OptionError, and
     ImageError for a picture of more than `max_pixels`, before anything of its size is made.
     """
+    look, tokens = check_look(look), None if tokens is None else check_count(tokens, "tokens")
     contents = read(data, model=model, max_pixels=max_pixels)
-    kept = contents.tokens if tokens is None else contents.tokens.first(check_count(tokens, "tokens"))
-    return contents.picture(kept, look)
+    return contents.picture(contents.tokens if tokens is None else contents.tokens.first(tokens), look)
 
 
 def truncate(data, tokens, *, model=None, max_pixels=MAX_PIXELS):
@@ -69,8 +68,9 @@ def truncate(data, tokens, *, model=None, max_pixels=MAX_PIXELS):
 
     The picture is not needed and no pixel is computed; chunks are kept. Raises as `decode` does.
     """
+    tokens = check_count(tokens, "tokens")
     contents = read(data, model=model, max_pixels=max_pixels)
-    return contents.truncated(min(check_count(tokens, "tokens"), contents.header.limit))
+    return contents.truncated(min(tokens, contents.header.limit))
 
 
 def read(data, *, model=None, max_pixels=MAX_PIXELS):
@@ -95,15 +95,9 @@ def read_partial(data, *, model=None, max_pixels=MAX_PIXELS):
 
 def _read(data, model, max_pixels, partial=False):
     """Contents, of which `read` checks the checksum."""
-    header, chunks, stored = container.unpack(data, max_pixels=max_pixels, partial=partial)
+    limit, model = check_max_pixels(max_pixels), None if model is None else check_model(model)
+    header, chunks, stored = container.unpack(check_bytes(data), max_pixels=limit, partial=partial)
     if model is None or not model.owns(header.model):
         model = find_model(header.model, *((model.backend, model.device) if model else ()))
     family = FAMILIES[ONE_D_PIECE if header.layout else BANDS_FAMILY]()
     return family.contents.of_parts(header, chunks, stored, model, partial)
-
-
-def check_count(count, name):
-    """`count` as an int. Raises OptionError, with its `name`, unless it is a whole number from 1 to 1024."""
-    if not (isinstance(count, (int, np.integer)) and 1 <= count <= TOKENS):
-        raise OptionError(f"{name} is {count}, give a whole number from 1 to {TOKENS}")
-    return int(count)

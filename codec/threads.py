@@ -23,24 +23,29 @@ def map_in_threads(function, items):
 class _OneBlasThread:
     """A context in which numpy's BLAS does not start threads of its own, which wait for one another.
 
-    The setting belongs to the process: the first thread that enters makes it, the last that leaves undoes it.
+    The setting belongs to the process: the first thread that enters makes it, the last that leaves undoes it. A thread
+    of its own does both. threadpoolctl lets only the thread that made a setting undo it, and forgets about that thread
+    afterwards, so that the program around can make settings of its own.
     """
 
     def __init__(self):
-        self._lock, self._inside, self._limit = Lock(), 0, None
+        self._lock, self._inside, self._keeper, self._limit = Lock(), 0, None, None
 
     def __enter__(self):
         with self._lock:
             if self._inside == 0:
+                self._keeper = ThreadPoolExecutor(1)
                 # found anew, since a library may have been loaded meanwhile: half a millisecond
-                self._limit = ThreadpoolController().limit(limits=1, user_api="blas")
+                self._limit = ThreadpoolController().wrap(limits=1, user_api="blas")
+                self._keeper.submit(self._limit.__enter__).result()
             self._inside += 1
 
     def __exit__(self, *error):
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._limit.restore_original_limits()
+                self._keeper.submit(self._limit.__exit__, None, None, None).result()
+                self._keeper.shutdown()
 
 
 ONE_BLAS_THREAD = _OneBlasThread()

@@ -9,14 +9,17 @@
                  values up to 4 become 0, from 251 on 255
 
 Masks are exact. The group 4 data is one strip, most significant bit first, without a TIFF file around it.
+
+Image.MAX_IMAGE_PIXELS is about files that a program opens. It says nothing about these planes, whose size the caller
+has checked, so they pass by `Image.open`.
 """
 
 import io
 import struct
-import warnings
+from threading import Lock
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, TiffImagePlugin, WebPImagePlugin
 
 from odpiece.formats.errors import DamagedError
 
@@ -27,6 +30,7 @@ SMOOTHED_ERROR = (
 SOFT_QUALITY = 40  # of WebP, 0..100
 WEBP_SIDE = 16383  # pixels, the longest that WebP takes
 SNAP = 4  # levels from 0 and 255 that soft planes are drawn to them
+PIXEL_LIMIT = Lock()  # held while Pillow's is another
 SMOOTHING = ImageFilter.Kernel((3, 3), (1, 2, 1, 2, 4, 2, 1, 2, 1))
 GROUP4 = 4  # TIFF's number of the compression
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, OFFSET, ROWS, COUNT = 256, 257, 258, 259, 262, 273, 278, 279
@@ -47,9 +51,9 @@ def pack_alpha(plane):
 def unpack_alpha(data, height, width):
     """uint8 (H, W) from the data of an alpha chunk. Raises DamagedError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _unpack(data[0], data[1:], height, width)
+        return _unpack(data[0], data[1:], height, width)
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's plugins raise errors of many kinds for damaged data
         raise DamagedError(f"the alpha chunk is damaged: {error}".splitlines()[0]) from None
 
@@ -86,8 +90,11 @@ def _rms(a, b):
 def _pack_group4(mask):
     out = io.BytesIO()
     mask.convert("1").save(out, "TIFF", compression="group4", tiffinfo={ROWS: mask.height, PHOTOMETRIC: 0})
-    with Image.open(out) as im:
-        (offset,), (count,) = im.tag_v2[OFFSET], im.tag_v2[COUNT]
+    out.seek(0)
+    tags = TiffImagePlugin.ImageFileDirectory_v2(out.read(8))
+    out.seek(tags.next)
+    tags.load(out)
+    (offset,), (count,) = tags[OFFSET], tags[COUNT]
     return out.getvalue()[offset : offset + count]
 
 
@@ -97,8 +104,9 @@ def _unpack_group4(strip, height, width):
     tags |= {OFFSET: 10 + 12 * 8 + 4, ROWS: height, COUNT: len(strip)}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
     tiff = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + strip
-    with Image.open(io.BytesIO(tiff)) as im:
-        return im.convert("L")
+    with TiffImagePlugin.TiffImageFile(io.BytesIO(tiff)) as im:
+        decoder, _, _, arguments = im.tile[0]
+    return Image.frombytes("1", (width, height), tiff, decoder, arguments).convert("L")
 
 
 def _pack_soft(plane):
@@ -110,14 +118,28 @@ def _pack_soft(plane):
 
 
 def _unpack_soft(webp, factor, height, width):
-    with Image.open(io.BytesIO(webp), formats=["WEBP"]) as im:
-        if im.size != (-(-width // factor), -(-height // factor)):
+    size = -(-width // factor), -(-height // factor)
+    with _open_webp(webp, size[0] * size[1]) as im:
+        if im.size != size:
             raise ValueError("its size is not that of the picture")
         small = im.convert("RGB").getchannel("G")
     large = np.asarray(small.resize((small.width * factor, small.height * factor), Image.Resampling.BICUBIC))
     plane = large[:height, :width].copy()
     plane[plane <= SNAP], plane[plane >= 255 - SNAP] = 0, 255
     return plane
+
+
+def _open_webp(webp, pixels):
+    """The Pillow image of WebP data; more than `pixels`, and more than Pillow's limit, are refused by the plugin."""
+    with PIXEL_LIMIT:
+        before = Image.MAX_IMAGE_PIXELS
+        if before is not None and before < pixels:
+            Image.MAX_IMAGE_PIXELS = pixels
+        try:
+            return WebPImagePlugin.WebPImageFile(io.BytesIO(webp))
+        finally:
+            if Image.MAX_IMAGE_PIXELS != before:
+                Image.MAX_IMAGE_PIXELS = before
 
 
 def _pull_push(colours, weight):

@@ -77,12 +77,25 @@ def read_chunks(data, at, partial=False):
 
 
 def metadata_chunks(metadata):
-    """Chunks of a dict with any of the keys "exif", "icc" and "xmp", whose values are bytes."""
-    if unknown := set(metadata) - set(METADATA):
-        raise OptionError(f"no metadata {', '.join(sorted(unknown))}, give {', '.join(METADATA)}")
+    """Chunks of a dict with any of the keys "exif", "icc" and "xmp", whose values are bytes; of None none.
+
+    Raises OptionError.
+    """
+    metadata = _checked_metadata({} if metadata is None else metadata)
     return tuple(
         Chunk(kind, zlib.compress(bytes(metadata[name]), 9)) for name, kind in METADATA.items() if metadata.get(name)
     )
+
+
+def _checked_metadata(metadata):
+    if not isinstance(metadata, dict):
+        raise OptionError(f"metadata is of type {type(metadata).__name__}, give a dict of bytes")
+    if unknown := set(metadata) - set(METADATA):
+        raise OptionError(f"no metadata {', '.join(sorted(map(str, unknown)))}, give {', '.join(METADATA)}")
+    for name, value in metadata.items():
+        if not (value is None or isinstance(value, (bytes, bytearray, memoryview))):
+            raise OptionError(f"metadata {name} is of type {type(value).__name__}, give bytes")
+    return metadata
 
 
 def metadata_of(chunks):

@@ -73,11 +73,17 @@ def read_image(data, name="the input", *, keep=(), max_pixels=MAX_PIXELS):
 
 
 def image_pixels(image):
-    """uint8 pixels, shaped as in Picture, of a Pillow image, treated as `read_image` treats files' images."""
+    """uint8 pixels, shaped as in Picture, of a Pillow image, treated as `read_image` treats files' images.
+
+    Raises ImageError: its file may be read only now, and be damaged or closed.
+    """
     try:
         return _to_picture(image, image.mode in DEEP_MODES, ()).pixels
-    except (OSError, ValueError) as error:  # its file is read only now
-        raise ImageError(f"the image cannot be read: {error}".splitlines()[0]) from None
+    except MemoryError:
+        raise
+    except Exception as error:  # of many kinds, as in read_image
+        reason = f"{error}".partition("\n")[0] or "it is closed or damaged"
+        raise ImageError(f"the image cannot be read: {reason}") from None
 
 
 @contextmanager
@@ -118,11 +124,15 @@ def _to_picture(im, deep, keep):
 
 
 def _to_array(im):
-    """uint8 (H, W, 3) of a picture of mode RGB. Made in strips: Pillow makes copies on the way."""
+    """uint8 (H, W, 3) of a picture of mode RGB. Made in strips: Pillow makes copies on the way.
+
+    Not by `crop`, to which Image.MAX_IMAGE_PIXELS applies as to files.
+    """
     pixels = np.empty((im.height, im.width, 3), dtype=np.uint8)
     for top in range(0, im.height, STRIP):
         bottom = min(top + STRIP, im.height)
-        pixels[top:bottom] = im.crop((0, top, im.width, bottom))
+        rows = 0, top, im.width, bottom
+        pixels[top:bottom] = im.resize((im.width, bottom - top), Image.Resampling.NEAREST, rows)
     return pixels
 
 

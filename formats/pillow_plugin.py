@@ -1,7 +1,8 @@
 """Pillow reads and writes .odp files once this module is imported, or `register_odp_opener()` is called.
 
 `Image.open` parses header and chunks and no more; the picture is decoded, and the model loaded, when its pixels are
-first asked for. `im.save("photo.odp", q=64)` encodes. The codec, which is above this layer and imports it, is
+first asked for. `im.save("photo.odp", q=64)` encodes. Where
+ImageFile.LOAD_TRUNCATED_IMAGES is set, cut files load, too. The codec, which is above this layer and imports it, is
 imported when it is needed: opening a file stays light, and neither waits for the other.
 """
 
@@ -12,13 +13,16 @@ from PIL import Image, ImageCms, ImageFile
 
 from odpiece.formats.chunks import ChunkType, metadata_of
 from odpiece.formats.container import MAGIC, unpack
-from odpiece.formats.errors import NotOdpError, OdpieceError
+from odpiece.formats.errors import NotOdpError, OdpieceError, OptionError
 from odpiece.formats.images import NAMES
 
 FORMAT = "ODP"
 MIME = "image/x-odp"
 EXTENSIONS = [".odp", ".odpi"]
 GREY_MODES = ("1", "L", "LA")
+NO_LIMIT = float("inf")  # of pixels: Image.open has one
+LOOK = "faithful"  # as the codec's, which is not imported before it is needed
+OPTIONS = ("q", "size", "effort", "icc_profile", "exif", "xmp")  # of im.save
 MODES = (*GREY_MODES, "RGB", "RGBA", "CMYK", "YCbCr", "P", "PA")  # what can be saved: modes of at most 8 bits
 
 
@@ -28,11 +32,12 @@ class OdpImageFile(ImageFile.ImageFile):
     format = FORMAT
     format_description = "odpiece picture"
     _data = None  # the file's bytes until they are decoded
+    _look = None  # that of the decoded pixels
 
     def _open(self):
         self._data = self.fp.read()
         try:
-            header, chunks, _ = unpack(self._data)
+            header, chunks, _ = unpack(self._data, max_pixels=NO_LIMIT, partial=ImageFile.LOAD_TRUNCATED_IMAGES)
             metadata = metadata_of(chunks)
         except NotOdpError as error:
             raise SyntaxError(str(error)) from None  # Pillow tries its other plugins
@@ -43,37 +48,82 @@ class OdpImageFile(ImageFile.ImageFile):
         self._mode = ("L" if header.grey else "RGB") + alpha * "A"
         self.info |= {"q": header.q} | {NAMES[name]: value for name, value in metadata.items()}
 
-    def load(self):
+    def load(self, look=None):
+        """Decode the pixels, if they are not yet: with `look` "natural" they have the texture of photographs.
+
+        Raises OptionError, a ValueError, for another look than "faithful" and "natural", or than the pixels have.
+        """
         if self._data is not None:
-            decoded = _decode(self._data)
-            self.im, self._mode, self._data = decoded.im, decoded.mode, None
-            if self.fp and self._exclusive_fp:
-                self.fp.close()
-            self.fp = None
+            decoded = _decode(self._data, look or LOOK)
+            self.im, self._mode, self._data, self._look = decoded.im, decoded.mode, None, look or LOOK
+            self._close()
+        elif look not in (None, self._look):
+            raise OptionError(f"the pixels are loaded with look {self._look}: open the file again")
         return super().load()
 
+    def verify(self):
+        """Raise OSError where the file is damaged: its checksums are tried, but no pixels are made of it."""
+        if self._data is not None:
+            _contents(self._data)
+        self._close()
 
-def _decode(data):
-    """The Image in the bytes of an .odp file."""
-    from odpiece.codec import decode
+    def _close(self):
+        if self.fp and self._exclusive_fp:
+            self.fp.close()
+        self.fp = None
+
+
+def _decode(data, look):
+    """The Image in the bytes of an .odp file, of what is certain of it where Pillow is told to load cut files."""
+    contents = _contents(data, partial=ImageFile.LOAD_TRUNCATED_IMAGES)
+    try:
+        return Image.fromarray(contents.picture(contents.tokens, look))
+    except OptionError:
+        raise
+    except OdpieceError as error:
+        raise OSError(str(error)) from error
+
+
+def _contents(data, partial=False):
+    """The codec's Contents of the bytes of an .odp file."""
+    from odpiece.codec.files import read, read_partial
 
     try:
-        return Image.fromarray(decode(data))
+        return (read_partial if partial else read)(data, max_pixels=NO_LIMIT)
     except OdpieceError as error:
         raise OSError(str(error)) from error
 
 
 def _save(im, fp, filename):
-    """Write `im` to the open file `fp`; the option `q` (default 64) is the most tokens a 64x64 piece keeps.
+    """Write `im` to the open file `fp`.
 
-    Raises OptionError, a ValueError, for a wrong `q`, and OSError for a mode that cannot be kept.
+    Options: `q`, the most tokens that a 64x64 piece keeps (default 64), or `size`, the most bytes; `effort` 0..9;
+    `exif` and `xmp`, metadata to keep; `icc_profile`, that of the colours, which are converted to sRGB. Raises
+    OptionError, a ValueError, for other options and wrong values, and OSError for a mode that cannot be kept.
     """
-    from odpiece.codec import encode
-
+    options = dict(im.encoderinfo)
+    if unknown := options.keys() - OPTIONS:
+        raise OptionError(f"ODP has no option {', '.join(sorted(unknown))}: give some of {', '.join(OPTIONS)}")
+    if "q" in options and "size" in options:
+        raise OptionError("give q or size, not both")
     if im.mode not in MODES:
         raise OSError(f"cannot write mode {im.mode} as ODP: convert the picture to L or RGB first")
-    options = {"q": im.encoderinfo["q"]} if "q" in im.encoderinfo else {}
-    fp.write(encode(_to_pixels(im), **options))
+    metadata = {name: options.pop(name) for name in ("exif", "xmp") if options.get(name)}
+    if isinstance(metadata.get("exif"), Image.Exif):
+        metadata["exif"] = metadata["exif"].tobytes()
+    taken = {name: options[name] for name in ("q", "size", "effort") if name in options}
+    fp.write(_encoder(taken)(_to_pixels(im), **taken, metadata=metadata))
+
+
+def _encoder(options):
+    """The function of the codec that takes these options."""
+    if "size" in options:
+        from odpiece.codec.targets import encode_to_size
+
+        return encode_to_size
+    from odpiece.codec import encode
+
+    return encode
 
 
 def _to_pixels(im):

@@ -1,6 +1,7 @@
 """Layout of tiles: how a picture is cut for a model that knows tiles of one size only."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 from odpiece.formats.errors import OptionError
 
@@ -21,7 +22,7 @@ class Layout:
     overlap: int | None = None
 
     def __post_init__(self):
-        if self.overlap is not None and not 0 <= self.overlap <= MAX_OVERLAP:
+        if self.overlap is not None and not (isinstance(self.overlap, Integral) and 0 <= self.overlap <= MAX_OVERLAP):
             raise OptionError(f"the overlap is {self.overlap}, give 0 to {MAX_OVERLAP} pixels")
 
     def count(self, size):

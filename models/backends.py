@@ -3,10 +3,11 @@
 The prior has one exact implementation on the CPU, so a file's tokens are the same whatever is chosen here.
 """
 
+from contextlib import contextmanager
 from functools import wraps
 from importlib import import_module
 
-from odpiece.formats.errors import DeviceError, MissingExtraError, OdpieceError, OptionError
+from odpiece.formats.errors import DamagedError, DeviceError, MissingExtraError, OdpieceError, OptionError
 
 BACKENDS = ("onnx", "torch")
 DEVICES = ("cpu", "cuda", "auto")
@@ -20,7 +21,7 @@ def choose_device(backend, device):
     DeviceError where "cuda" cannot be used.
     """
     for name, value, known in (("backend", backend, BACKENDS), ("device", device, DEVICES)):
-        if value not in known:
+        if not (isinstance(value, str) and value in known):
             raise OptionError(f"{name} is {value}, give one of {', '.join(known)}")
     if (backend, device) == ("onnx", "cpu"):  # always there, and not imported before it is used
         return device
@@ -44,6 +45,23 @@ def load_backend(backend):
             raise MissingExtraError(f"backend {backend} needs {library}: pip install {package}") from None
         reason = str(error).splitlines()[0]
         raise MissingExtraError(f"backend {backend}: {library} is broken, install it again ({reason})") from None
+
+
+@contextmanager
+def making_network(model, device):
+    """A context in which a library makes a network of the files of `model`, a path: what fails is a DamagedError.
+
+    Errors of a GPU, and of memory, are left to `library_errors`.
+    """
+    try:
+        yield
+    except OdpieceError:
+        raise
+    except Exception as error:
+        if device == "cuda" or "allocate memory" in str(error) or isinstance(error, MemoryError):
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DamagedError(f"{model} is damaged, it makes no network: {reason}") from None
 
 
 def library_errors(method):

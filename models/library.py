@@ -3,16 +3,16 @@
 Inside the package an index tells each model's weights file and SHA-256. The user's folder is as user_models.py says.
 """
 
-import hashlib
 import json
-from contextlib import suppress
-from functools import cache, cached_property
+import os
+from contextlib import contextmanager, suppress
+from functools import cache, cached_property, partial
 from importlib import resources
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from odpiece.formats.errors import DamagedError, OptionError, UnknownModelError
+from odpiece.formats.errors import DamagedError, OdpieceError, OptionError, UnknownModelError
 from odpiece.models.backends import choose_device, load_backend
 from odpiece.models.interface import BANDS_FAMILY, FACTS, ONE_D_PIECE
 from odpiece.models.user_models import RECORD, file_hash, record_of, user_folders
@@ -33,7 +33,8 @@ class Model:
     """One weights file, NAME.safetensors, with its graphs NAME.PART.onnx beside it.
 
     `name`, `sha256` (hex) and `fingerprint` (the first 4 bytes of the SHA-256) identify it; its networks run on
-    `backend` and `device`, see backends.py. Tensors are read when they are first needed.
+    `backend` and `device`, see backends.py. Tensors are read when they are first needed; DamagedError is raised where
+    the file has not what a model needs. A pickled model is its name and hash: where it is read, it must be installed.
     """
 
     def __init__(self, name, path, sha256, backend="onnx", device="cpu"):
@@ -41,22 +42,30 @@ class Model:
         self.backend, self.device = backend, device
         self.fingerprint = bytes.fromhex(sha256)[:FINGERPRINT_BYTES]
 
+    def __reduce__(self):
+        return _find_again, (self.name, str(self.path), self.sha256, self.backend, self.device)
+
+    @contextmanager
+    def _weights(self):
+        """The opened weights file; what it lacks is a DamagedError."""
+        try:
+            with safe_open(self.path, framework="numpy") as f:
+                yield f
+        except (OdpieceError, MemoryError):
+            raise
+        except Exception as error:  # of many kinds: not found, no such file, other shapes
+            raise DamagedError(f"{self.path} is not a weights file: {error}".splitlines()[0]) from None
+
     def tensors(self, *prefixes):
         """{name: array} of the tensors whose names start with one of `prefixes`."""
-        with safe_open(self.path, framework="numpy") as f:
+        with self._weights() as f:
             return {name: f.get_tensor(name) for name in f.keys() if name.startswith(prefixes)}
 
     @cached_property
     def facts(self):
-        """What a model of another family than the bands' says of itself: "family", "architecture", "trained_tokens".
-
-        Raises DamagedError where the file is no weights file.
-        """
-        try:
-            with safe_open(self.path, framework="numpy") as f:
-                return json.loads((f.metadata() or {}).get(FACTS, "{}"))
-        except (SafetensorError, ValueError, OSError) as error:
-            raise DamagedError(f"{self.path} is not a weights file: {error}".splitlines()[0]) from None
+        """What a model of another family than the bands' says of itself: "family", "architecture", "trained_tokens"."""
+        with self._weights() as f:
+            return json.loads((f.metadata() or {}).get(FACTS, "{}"))
 
     @property
     def family(self):
@@ -65,7 +74,7 @@ class Model:
 
     def _architecture(self):
         """The dict of the networks' sizes, see nets/bands/transform.py."""
-        with safe_open(self.path, framework="numpy") as f:
+        with self._weights() as f:
             return json.loads(f.metadata()["architecture"])
 
     @cached_property
@@ -93,12 +102,18 @@ class Model:
         """The IntegerPrior."""
         from odpiece.models.prior import IntegerPrior
 
-        return IntegerPrior({name.removeprefix("prior."): t for name, t in self.tensors("prior.").items()})
+        with self._weights() as f:
+            names = [name for name in f.keys() if name.startswith("prior.")]
+            tensors = {name.removeprefix("prior."): f.get_tensor(name) for name in names}
+            if missing := {"squash", "tables", "lengths"} - tensors.keys():
+                raise KeyError(f"no prior.{min(missing)}")
+            return IntegerPrior(tensors)
 
     @cached_property
     def static_tables(self):
         """{"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}, see codec/bands/coders.py."""
-        return {name.removeprefix("static."): t for name, t in self.tensors("static.").items()}
+        with self._weights() as f:
+            return {name: f.get_tensor(f"static.{name}") for name in ("latents", "lengths")}
 
     @property
     def tile_tables(self):
@@ -122,7 +137,9 @@ def _model(*facts):
 
 def open_model(path, backend="onnx", device="cpu"):
     """The Model in the weights file `path` (a Path), which need not be installed. Raises as `load_model` does."""
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = file_hash(path)
+    if sha256 is None:
+        raise DamagedError(f"{path} cannot be read")
     return _model(path.stem, path, sha256, backend, choose_device(backend, device))
 
 
@@ -161,15 +178,17 @@ def load_model(name=None, backend="onnx", device="cpu"):
     model's folder. Raises OptionError for an unknown name, DamagedError for a damaged model, MissingExtraError and
     DeviceError for a backend or a device that is not there: nothing else is chosen instead.
     """
+    if not isinstance(name, (str, os.PathLike, type(None))):
+        raise OptionError(f"the model is of type {type(name).__name__}, give a name or a path")
     device = choose_device(backend, device)
     name = name or _index()["default"]
     if name in _index()["models"]:
         return _packaged(name, backend, device)
     folders = {folder.name: folder for folder in user_folders()}
     folder = folders.get(name, Path(name))
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return _in_folder(folder, backend, device)
-    if folder.is_file():
+    if os.path.isfile(folder):
         return open_model(folder, backend, device)
     names = ", ".join([*_index()["models"], *folders])
     raise OptionError(f"no model {name}, installed: {names}")
@@ -190,6 +209,21 @@ def find_model(fingerprint, backend="onnx", device="cpu"):
     raise UnknownModelError(
         f"made with model {fingerprint.hex()}, which is not installed: update odpiece, or give --model PATH"
     )
+
+
+def _find_again(name, path, sha256, backend, device):
+    """The model of a pickle: one installed with this hash, at best under this name, else that in the file `path`.
+
+    Raises UnknownModelError where there is none, MissingExtraError and DeviceError.
+    """
+    for find in (partial(load_model, name), partial(find_model, bytes.fromhex(sha256)[:FINGERPRINT_BYTES])):
+        with suppress(OptionError, UnknownModelError, DamagedError):
+            model = find(backend=backend, device=device)
+            if model.sha256 == sha256:
+                return model
+    if file_hash(path) == sha256:
+        return _model(name, Path(path), sha256, backend, choose_device(backend, device))
+    raise UnknownModelError(f"model {name} with the SHA-256 {sha256} is not installed: odpiece models add does it")
 
 
 def verify_model(model):

@@ -12,7 +12,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it writes event file
 import onnxruntime as ort  # noqa: E402
 
 from odpiece.formats.errors import DeviceError  # noqa: E402
-from odpiece.models.backends import library_errors  # noqa: E402
+from odpiece.models.backends import library_errors, making_network  # noqa: E402
 from odpiece.models.interface import BANDS, LOOKS, PIECE, grain, octave_weights
 from odpiece.models.threads import thread_limit
 
@@ -100,7 +100,9 @@ class _Sessions:
     def _get(self, name):
         with self._locks[name]:  # of several threads the first makes the session, the others wait for it
             if name not in self._sessions:
-                self._sessions[name] = _session(self._graph(name), self._load(*PREFIXES[name]), self.device)
+                graph = self._graph(name)
+                with making_network(graph, self.device):
+                    self._sessions[name] = _session(graph, self._load(*PREFIXES[name]), self.device)
             return self._sessions[name][0]
 
 

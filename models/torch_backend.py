@@ -10,7 +10,7 @@ from threading import Lock
 import numpy as np
 import torch
 
-from odpiece.models.backends import library_errors
+from odpiece.models.backends import library_errors, making_network
 from odpiece.models.interface import PIECE, grain, octave_weights
 from odpiece.models.nets.bands.transform import NATURAL, Architecture, Tokenizer
 from odpiece.models.nets.one_d_piece.architecture import Architecture as OneDPieceArchitecture
@@ -58,8 +58,9 @@ class TorchTransform:
     def _get(self):
         with self._lock:
             if self._network is None:
-                network = _network(self._architecture, self._load("analysis.", "synthesis.", "looks."))
-                self._network = network.to(self.device, memory_format=torch.channels_last)
+                with making_network("the weights file", self.device):
+                    network = _network(self._architecture, self._load("analysis.", "synthesis.", "looks."))
+                    self._network = network.to(self.device, memory_format=torch.channels_last)
         return self._network
 
     def _tensor(self, array):
@@ -115,12 +116,16 @@ class TorchTileTokenizer:
     def _get(self):
         with self._lock:
             if self._network is None:
-                with torch.device("meta"):
-                    network = OneDPiece(OneDPieceArchitecture.from_dict(self._architecture))
-                state = {name: torch.from_numpy(t) for name, t in self._load("").items()}
-                network.load_state_dict(state, assign=True)
-                self._network = network.eval().requires_grad_(False).to(self.device)
+                with making_network("the weights file", self.device):
+                    self._network = self._make().to(self.device)
         return self._network
+
+    def _make(self):
+        with torch.device("meta"):
+            network = OneDPiece(OneDPieceArchitecture.from_dict(self._architecture))
+        state = {name: torch.from_numpy(t) for name, t in self._load("").items()}
+        network.load_state_dict(state, assign=True)
+        return network.eval().requires_grad_(False)
 
     def _tensor(self, array):
         return torch.from_numpy(np.require(array, requirements="CW")).to(self.device)

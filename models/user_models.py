@@ -20,7 +20,7 @@ from pathlib import Path
 
 from odpiece.formats.errors import DamagedError, OptionError, OutputError, OutputExistsError
 
-RECORD, WEIGHTS = "model.json", "weights.safetensors"
+RECORD, WEIGHTS, TABLES = "model.json", "weights.safetensors", "weights.static"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -102,7 +102,8 @@ def new_model(name, force=False):
         made = scratch / name
         made.mkdir()
         yield made
-        files = {path.name: file_hash(path) for path in sorted(made.iterdir())}
+        lasting = (path for path in sorted(made.iterdir()) if not path.name.startswith(TABLES))
+        files = {path.name: file_hash(path) for path in lasting}
         (made / RECORD).write_text(json.dumps({"files": files}, indent=2) + "\n")
         target = models_folder() / name
         try:

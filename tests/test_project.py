@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("cli", "codec", "formats", "models")
+FOLDERS = ("cli", "codec", "formats", "models", "package")
+TOP = "package"  # the folder that is odpiece itself; the others are its subpackages
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = SETTINGS["tool"]["setuptools"]["packages"]
 SOURCES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
@@ -24,7 +25,7 @@ MODULES = sorted(
     {
         found.name
         for name in PACKAGES
-        for found in pkgutil.iter_modules([str(ROOT.joinpath(*name.split(".")[1:]))], name + ".")
+        for found in pkgutil.iter_modules([str(ROOT.joinpath(*(name.split(".")[1:] or [TOP])))], name + ".")
     }
     | set(PACKAGES)
 )
@@ -43,6 +44,7 @@ LAYERS = {
         "odpiece.formats",
     ],
     "cli": ["odpiece"],
+    "package": ["odpiece.cli.main", "odpiece.codec"],
 }
 # Pillow asks this module for pixels, so it alone reaches up, inside functions, and nothing of ours imports it
 UPWARD = {"formats/pillow_plugin.py": ["odpiece.codec"]}
@@ -129,17 +131,19 @@ def requirement_name(line):
 
 def test_the_packages_are_the_folders_with_python_files():
     folders = {path.parent for path in SOURCES}
-    assert sorted(PACKAGES) == sorted(".".join(("odpiece", *folder.parts)) for folder in folders)
+    names = ("odpiece" if folder == Path(TOP) else ".".join(("odpiece", *folder.parts)) for folder in folders)
+    assert sorted(PACKAGES) == sorted(names)
     assert [str(folder) for folder in folders if folder / "__init__.py" not in SOURCES] == []
 
 
 def test_the_folders_are_mapped_and_typed():
-    assert SETTINGS["tool"]["setuptools"]["package-dir"] == {f"odpiece.{folder}": folder for folder in FOLDERS}
+    mapped = {"odpiece" if folder == TOP else f"odpiece.{folder}": folder for folder in FOLDERS}
+    assert SETTINGS["tool"]["setuptools"]["package-dir"] == mapped
     assert [folder for folder in FOLDERS if not (ROOT / folder / "py.typed").is_file()] == []
 
 
 def test_the_folder_odpiece_does_not_exist():
-    """It would hide the installed namespace package when the working directory is the repository."""
+    """It would hide the installed package when the working directory is the repository."""
     assert not (ROOT / "odpiece").exists()
 
 

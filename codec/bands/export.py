@@ -3,6 +3,8 @@
 The tables are counted on the latents of pictures, so this is the one place that needs both the codec and the training.
 """
 
+import numpy as np
+
 from odpiece.codec.bands.coders import SYMBOLS
 from odpiece.codec.bands.histograms import analyze, fit_learned, fit_static
 from odpiece.models.library import open_model
@@ -10,21 +12,32 @@ from odpiece.models.prior import IntegerPrior
 from odpiece.models.training.bands.export import channel_scales, folded_tensors, write_model
 from odpiece.models.training.bands.loop import load_averaged
 from odpiece.models.training.bands.quantized_prior import logistic_table, quantize_prior
-from odpiece.models.training.data import PictureCache, random_crops
+from odpiece.models.training.crops import Mixture
+from odpiece.models.training.data import CROP, PictureCache
+from odpiece.models.training.runs import check_free
+
+LARGE = 2 * CROP  # pixels along the side of every tenth crop
 
 
 def export_model(checkpoint, data, name, out, *, cache=None, crops=500):
     """Write the averaged weights of the file `checkpoint` as the model `name` into the folder `out`.
 
-    Symbols are counted on so many random `crops` of the pictures in the folder `data`; `cache` is the folder of
-    decoded pictures. Return the SHA-256 of the weights file in hex.
+    Symbols are counted on so many random `crops` of the pictures in the folders `data`, as in training; `cache` is the
+    folder of decoded pictures. Return the SHA-256 of the weights file in hex. Raises OutputExistsError.
     """
+    check_free(out / f"{name}.safetensors")
     network, prior = load_averaged(checkpoint)
     tensors = channel_scales(network) | folded_tensors(network)
     write_model(out, name, network.arch, tensors)  # without tables: enough to analyse pictures
     transform = open_model(out / f"{name}.safetensors").transform
-    latents = analyze(transform, random_crops(PictureCache(data, cache), crops, rng=1))
+    latents = analyze(transform, _crops(Mixture([PictureCache(folder, cache) for folder in data]), crops))
     return write_model(out, name, network.arch, tensors | _tables(prior, latents))
+
+
+def _crops(mixture, count):
+    """A list of `count` crops, uint8 (side, side, 3) each: mostly small ones, of photographs and drawn pictures."""
+    rng = np.random.default_rng(1)
+    return [mixture.crop(rng, LARGE if i % 10 == 0 else CROP)[0] for i in range(count)]
 
 
 def _tables(prior, latents):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from odpiece.codec.arguments import check_flag, check_whole
 from odpiece.codec.bands.coders import coder_of
 from odpiece.codec.bands.quantization import source
 from odpiece.codec.bands.refinement import ROUNDS, refine, tiled_error
@@ -59,11 +60,9 @@ class BandsPicture(Analyzed):
     def __init__(self, pixels, *, model, coder=None, fixed=False, metadata=None, overlap=None):
         if overlap is not None:
             raise OptionError(f"model {model.name} has no tiles that could overlap: that is for One-D-Piece models")
-        coder = CoderId.LEARNED if coder is None else coder
-        if coder not in list(CoderId):
-            raise OptionError(f"coder is {coder}, give one of {', '.join(map(str, CoderId))}")
         super().__init__(pixels, model, metadata)
-        self._id, self._fixed, self._coder = CoderId(coder), fixed, coder_of(coder, model)
+        self._id, self._fixed = CoderId.LEARNED if coder is None else coder, check_flag(fixed, "fixed")
+        self._coder = coder_of(self._id, model)
         self._latents, self._most = (), 0
 
     def _latents_at(self, q):
@@ -75,8 +74,7 @@ class BandsPicture(Analyzed):
         return self._latents
 
     def encode(self, q, *, effort=EFFORT, slope=1.0, last=False):
-        if effort not in range(len(ROUNDS)):
-            raise OptionError(f"effort is {effort}, give a whole number from 0 to {len(ROUNDS) - 1}")
+        effort = check_whole(effort, "effort", 0, len(ROUNDS) - 1)
         header = self._header(q, self._id, self.model.fingerprint)
         table = self.model.static_tables["latents"]
 

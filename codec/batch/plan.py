@@ -9,7 +9,7 @@ from pathlib import PurePath
 from odpiece.codec.batch.work import Job, Record
 from odpiece.formats import remote
 from odpiece.formats.errors import ImageError, OptionError, OutputExistsError
-from odpiece.formats.files import is_remote, local_path, with_suffix
+from odpiece.formats.files import is_remote, is_taken, local_path
 from odpiece.formats.folders import ignores_case, is_folder, join, list_folder
 
 FOLDER_LINKS = "links to folders"
@@ -57,7 +57,7 @@ def make_plan(work, inputs, listed=(), *, jobs=(), output=None, recursive=False,
             raise ImageError(f"{name} is a folder, give -r to take what is in it")
         for source, place in sources:
             result = join(output, place) if output else source
-            plan.jobs.append(Job(source, with_suffix(result, work.suffix)))
+            plan.jobs.append(Job(source, work.output_name(result)))
     plan.jobs = _without_doubles(plan.jobs)
     if not plan.jobs and not plan.failed:
         raise ImageError(f"nothing to do: no {work.candidates_are} were found{describe(plan.passed_over)}")
@@ -108,6 +108,23 @@ def _inside(folder, work, plan, output):
             plan.passed_over[suffix or NO_SUFFIX] += 1
 
 
+def find_files(work, inputs, recursive=False):
+    """The Plan of a Work that writes nothing: its jobs have no outputs. Arguments and errors as of make_plan."""
+    plan = Plan()
+    for name in inputs:
+        if not _is_folder(name, work):
+            sources = [name]
+        elif recursive:
+            sources = (join(name, path) for path in _inside(name, work, plan, None))
+        else:
+            raise ImageError(f"{name} is a folder, give -r to take what is in it")
+        plan.jobs += [Job(source, None) for source in sources]
+    plan.jobs = list(dict.fromkeys(plan.jobs))
+    if not plan.jobs and not plan.failed:
+        raise ImageError(f"nothing to do: no {work.candidates_are} were found{describe(plan.passed_over)}")
+    return plan
+
+
 def _key(path):
     return path if is_remote(path) else os.path.abspath(local_path(path))
 
@@ -144,4 +161,4 @@ def _split_existing(plan, existing):
 
 def _exists_here(path):
     """Whether a local file has this name; a folder has to be said when it comes to writing."""
-    return not is_remote(path) and os.path.lexists(local_path(path)) and not os.path.isdir(local_path(path))
+    return not is_remote(path) and is_taken(path) and not os.path.isdir(local_path(path))

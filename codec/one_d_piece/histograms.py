@@ -20,12 +20,13 @@ from odpiece.models.tile_tables import write_tables
 STRENGTHS = 2.0 ** np.arange(-4, 21)  # pseudo-counts to choose from
 
 
-def make_tables(model, folder):
-    """Count the tables of a One-D-Piece model over the pictures in `folder` (a Path), and put them to use.
+def make_tables(model, folders):
+    """Count the tables of a One-D-Piece model over the pictures in `folders` (Paths), and put them to use.
 
     Return (TileTables, bits a token, a list of the paths that are no pictures). Raises OptionError, OutputError.
     """
-    ids, skipped = count_tokens(model, sorted(path for path in folder.iterdir() if path.is_file()))
+    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
+    ids, skipped = count_tokens(model, paths)
     rows, bits = fit(ids)
     return write_tables(model.path, rows), bits, skipped
 

@@ -148,7 +148,7 @@ def test_encode_and_decode_on_torch(folder, capsys):
     run("decode", "torch.odp", "--backend", "torch", "-v")
     assert "tokenizer on torch, cpu" in capsys.readouterr().err
     run("decode", "torch.odp", "-o", "onnx.png")
-    a, b = (np.asarray(Image.open(name)).astype(int) for name in ("torch.png", "onnx.png"))
+    a, b = (np.asarray(Image.open(name)).astype(int) for name in ("torch.odp.png", "onnx.png"))
     assert np.abs(a - b).max() <= 1 and a.shape == (64, 256, 3)
 
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from odpiece.codec import decode, encode, truncate
+from odpiece.codec.channels import split_channels
 from odpiece.codec.files import analyzed, read, read_partial
 from odpiece.codec.targets import encode_to_psnr, encode_to_size, psnr
 from odpiece.formats.chunks import Chunk
@@ -118,3 +120,13 @@ def test_alpha_that_cannot_be_decoded_is_damaged(photo):
     with pytest.raises(DamagedError, match="alpha"):
         decode(data)
     assert read(data).colours().shape == photo.shape
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "CMYK", "I;16"])
+def test_pillow_s_limit_says_nothing_about_images_that_are_open(mode, photo, monkeypatch):
+    image = Image.fromarray(photo).convert("L" if mode == "I;16" else mode)
+    image = image.convert("I").convert("I;16") if mode == "I;16" else image
+    expected = split_channels(image)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for got, plane in zip(split_channels(image), expected, strict=True):
+        assert (got is plane is None) or (got == plane).all()

@@ -35,6 +35,12 @@ def test_psnr_is_that_of_the_definition():
     assert psnr(a, a) == float("inf")
 
 
+def test_what_is_reached_has_a_unit_and_is_rounded_to_the_worse():
+    assert targets.PSNR.reached(29.3499) == "29.34 dB"
+    assert targets.MS_SSIM.reached(0.98769) == "an MS-SSIM of 0.9876"
+    assert targets.ST_LPIPS.reached(-0.12341) == "an ST-LPIPS of 0.1235"
+
+
 @pytest.mark.parametrize("size", [60, 80, 100, 150, 300, 500, 1000, 1500])
 def test_the_file_is_never_above_the_size_and_close_to_it(example, size, trials):
     data = encode_to_size(example, size, effort=0)

@@ -1,5 +1,7 @@
 """Work in threads: order, errors, and BLAS as it was before."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
@@ -36,6 +38,52 @@ def test_calls_inside_of_calls():
     inner = map_in_threads(lambda i: map_in_threads(lambda j: (i, j), range(2)) + blas_threads(), range(3))
     assert inner == [[(i, 0), (i, 1)] + [1] * len(before) for i in range(3)]
     assert blas_threads() == before
+
+
+def test_blas_is_as_before_whichever_thread_leaves_last():
+    """A second thread enters before the first leaves, and leaves after it, while the first one lives on."""
+    before, entered, alone = blas_threads(), Event(), Event()
+
+    def enter_second():
+        entered.wait()
+        with threads.ONE_BLAS_THREAD:
+            alone.set()
+            first_has_left.wait()
+            return blas_threads()
+
+    first_has_left = Event()
+    with ThreadPoolExecutor(2) as pool:
+        second = pool.submit(enter_second)
+        with threads.ONE_BLAS_THREAD:
+            entered.set()
+            alone.wait()
+        first_has_left.set()
+        assert second.result() == [1] * len(before)
+        assert blas_threads() == before
+
+
+def test_blas_is_as_before_after_first_uses_at_once():
+    """In a process of its own: several threads of the program encode, and live on."""
+    program = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from threadpoolctl import ThreadpoolController, threadpool_info
+from odpiece.codec import encode
+
+def blas_threads():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+pixels = np.random.default_rng(0).integers(0, 255, (130, 130, 3), dtype=np.uint8)
+before = blas_threads()
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(lambda _: encode(pixels, 4, effort=0), range(8)))
+    print(before == blas_threads())
+    pool.submit(lambda: ThreadpoolController().limit(limits=1, user_api="blas")).result()
+    print(set(blas_threads()) == {1})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
 
 
 def test_the_first_error_ends_the_work(monkeypatch):

@@ -108,3 +108,25 @@ def test_nothing_to_fill_and_nothing_to_fill_from():
     colours = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
     assert fill_transparent(colours, np.full((9, 7), 1, np.uint8)) is colours
     assert (fill_transparent(colours, np.zeros((9, 7), np.uint8)) == 128).all()
+
+
+@pytest.mark.parametrize("limit", [1, 100, 10_000, None])
+@pytest.mark.parametrize("softness, kind", [(0, MASK), (1.5, SMOOTHED), (60, SOFT)])
+def test_pillow_s_limit_says_nothing_about_planes(limit, softness, kind, monkeypatch):
+    """It is for files that a program opens; it stays as it was."""
+    plane = disc(256, softness)
+    data = pack_alpha(plane)
+    expected = unpack_alpha(data, 256, 256)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    assert data[0] == kind and pack_alpha(plane) == data
+    assert (unpack_alpha(data, 256, 256) == expected).all()
+    assert Image.MAX_IMAGE_PIXELS == limit
+
+
+def test_a_soft_plane_larger_than_announced_is_refused_by_its_header(monkeypatch):
+    """The decoder of WebP takes memory for all of a picture when it is made."""
+    data = pack_alpha(disc(256, 60))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(DamagedError, match="alpha"):
+        unpack_alpha(data, 100, 100)
+    assert Image.MAX_IMAGE_PIXELS == 10

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from odpiece.codec import decode, encode
+from odpiece.codec.files import read_partial
+from odpiece.codec.targets import encode_to_size
 from odpiece.formats.container import unpack
 from odpiece.formats.errors import DamagedError, OdpieceError, OptionError, VersionError
 from odpiece.formats.pillow_plugin import register_odp_opener
@@ -221,3 +223,93 @@ def test_registering_again_changes_nothing():
     assert before == (list(Image.ID), dict(Image.EXTENSION), dict(Image.MIME))
     assert {Image.EXTENSION[suffix] for suffix in (".odp", ".odpi")} == {"ODP"}
     assert Image.MIME["ODP"] == "image/x-odp"
+
+
+def test_the_natural_look(data):
+    with Image.open(io.BytesIO(data)) as im:
+        im.load(look="natural")
+        np.testing.assert_array_equal(np.asarray(im), decode(data, look="natural"))
+        im.load("natural")
+        with pytest.raises(OptionError, match="loaded with look natural"):
+            im.load(look="faithful")
+
+
+@pytest.mark.parametrize("look", ["blurred", 3])
+def test_a_wrong_look(look, data):
+    im = Image.open(io.BytesIO(data))
+    with pytest.raises(OptionError, match="look"):
+        im.load(look=look)
+    np.testing.assert_array_equal(np.asarray(im), decode(data))
+
+
+def test_effort_and_size(pixels):
+    im = Image.fromarray(pixels)
+    for effort in (0, 4):
+        assert saved(im, q=30, effort=effort) == encode(pixels, 30, effort=effort)
+    assert saved(im, effort=0) != saved(im, effort=4)
+    assert saved(im, size=200) == encode_to_size(pixels, 200)
+    assert saved(im, size=200, effort=0) == encode_to_size(pixels, 200, effort=0)
+
+
+@pytest.mark.parametrize(
+    "options, named",
+    [
+        ({"quality": 80}, "quality"),
+        ({"q": 8, "optimize": True}, "optimize"),
+        ({"look": "natural"}, "look"),
+        ({"q": 8, "size": 200}, "size"),
+        ({"effort": 10}, "effort"),
+        ({"effort": "9"}, "effort"),
+        ({"size": 1}, "at least"),
+        ({"exif": "text"}, "exif"),
+    ],
+)
+def test_wrong_options_are_no_silence(options, named, pixels, tmp_path):
+    with pytest.raises(ValueError, match=named) as caught:
+        Image.fromarray(pixels).save(tmp_path / "out.odp", **options)
+    assert isinstance(caught.value, OptionError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_metadata_that_is_given_is_kept(pixels):
+    exif = Image.Exif()
+    exif[0x010E] = "a hill"
+    for given in (exif, exif.tobytes()):
+        with Image.open(io.BytesIO(saved(Image.fromarray(pixels), q=4, effort=0, exif=given, xmp=b"<x/>"))) as im:
+            assert im.getexif()[0x010E] == "a hill" and im.info["xmp"] == b"<x/>"
+    assert saved(Image.fromarray(pixels), q=4, exif=None, xmp=None, icc_profile=None) == encode(pixels, 4)
+
+
+def test_verify_finds_damage_without_pixels(data, monkeypatch):
+    im = Image.open(io.BytesIO(data))
+    with monkeypatch.context() as patch:
+        patch.setattr("odpiece.codec.family.Contents.picture", None)
+        im.verify()
+    assert im.fp is None
+    for at in range(20, len(data) - 4):
+        with pytest.raises(OSError) as caught:
+            Image.open(io.BytesIO(flipped(data, at))).verify()
+        assert isinstance(caught.value.__cause__, DamagedError)
+    with pytest.raises(OSError):
+        Image.open(io.BytesIO(data[:-5])).verify()
+
+
+def test_verify_closes_the_file_it_opened(tmp_path, data):
+    (tmp_path / "photo.odp").write_bytes(data)
+    im = Image.open(tmp_path / "photo.odp")
+    opened = im.fp
+    im.verify()
+    assert opened.closed
+
+
+@pytest.mark.parametrize("share", [0.6, 0.75, 0.9])
+def test_cut_files_load_where_pillow_is_told_so(share, data, monkeypatch):
+    cut = data[: int(share * len(data))]
+    with pytest.raises(OSError):
+        Image.open(io.BytesIO(cut)).load()
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    contents = read_partial(cut)
+    with Image.open(io.BytesIO(cut)) as im:
+        np.testing.assert_array_equal(np.asarray(im), contents.picture(contents.tokens))
+    with Image.open(io.BytesIO(data)) as im:
+        np.testing.assert_array_equal(np.asarray(im), decode(data))

@@ -20,18 +20,38 @@ def constrain(tokenizer):
     """Project the weights of `tokenizer` to the nearest for which flat colours pass exactly."""
     a, s = tokenizer.analysis, tokenizer.synthesis
     colours = COLOURS.to(a.patch.weight)
-    _fix_response(a.patch.weight, colours, PATCH * _first(len(a.patch.weight), torch.eye(COUNT).to(colours)))
     eye = torch.eye(COUNT).to(colours)
+    _fix_response(a.patch.weight, colours, PATCH * _first(len(a.patch.weight), eye))
     for layer in (a.merge16, a.merge32, a.merge64):
         _fix_response(layer.weight, eye, 2 * _first(len(layer.weight), eye))
-    splits = [s.split64, s.split32] + [look.split16 for look in tokenizer.looks.values()]
-    for layer in splits:
-        _fix_response(layer.weight, eye, _first(len(layer.weight) // 4, eye).repeat_interleave(4, 0) / 2)
+    for layer in (s.split64, s.split32):
+        _constrain_split(layer)
+    for part in (a, s):
+        _constrain_residuals(part)
     for look in tokenizer.looks.values():
-        _fix_response(look.patch.weight, eye, colours.T.repeat_interleave(PATCH**2, 0) / PATCH)
-    for module in tokenizer.modules():
+        constrain_look(look)
+
+
+@torch.no_grad()
+def constrain_look(look):
+    """`constrain` for a Look alone."""
+    weight = look.patch.weight
+    colours = COLOURS.to(weight)
+    _constrain_split(look.split16)
+    _fix_response(weight, torch.eye(COUNT).to(weight), colours.T.repeat_interleave(PATCH**2, 0) / PATCH)
+    _constrain_residuals(look)
+
+
+def _constrain_split(layer):
+    eye = torch.eye(COUNT).to(layer.weight)
+    _fix_response(layer.weight, eye, _first(len(layer.weight) // 4, eye).repeat_interleave(4, 0) / 2)
+
+
+def _constrain_residuals(part):
+    for module in part.modules():
         if isinstance(module, Residual):
-            _fix_response(module.expand.weight, eye, torch.zeros(len(module.expand.weight), COUNT).to(eye))
+            weight = module.expand.weight
+            _fix_response(weight, torch.eye(COUNT).to(weight), weight.new_zeros(len(weight), COUNT))
 
 
 def _first(rows, values):

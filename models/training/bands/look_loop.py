@@ -8,24 +8,21 @@ paints where it knows nothing, to please the metric instead of the eye.
 """
 
 import copy
-import json
-import time
 from dataclasses import replace
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
 
-from odpiece.models.interface import GRAIN, TOKENS, octave_weights
+from odpiece.models.interface import GRAIN, octave_weights
 from odpiece.models.nets.bands.transform import FAITHFUL, NATURAL, PATCH, Look
 from odpiece.models.nets.st_lpips import StLpips
 from odpiece.models.training.bands import objective
-from odpiece.models.training.bands.loop import load_averaged
+from odpiece.models.training.bands.colours import constrain_look
 from odpiece.models.training.bands.optimizers import Optimizers, rate_factor
-from odpiece.models.training.data import PictureCache, crop_batches, to_float
+from odpiece.models.training.bands.tuning import tune
+from odpiece.models.training.data import to_float
 from odpiece.models.training.precision import autocast
-from odpiece.models.training.runs import LOG_SECONDS, SAVE_SECONDS, follow, save
+from odpiece.models.training.runs import follow
 
 FIDELITY = 0.3  # of the logarithm of the squared error: a decibel weighs as much as 0.07 of ST-LPIPS
 SMALLEST_ERROR = 1e-4  # added to the mean squared error, of pixels in [-1, 1]
@@ -40,21 +37,22 @@ FINE_TUNING = 0.7  # of the rates of joint training
 class LookRun:
     """The natural look in training, with its average, the metric and the optimizers."""
 
-    def __init__(self, tokenizer, prior, seed):
-        self.tokenizer, self.prior = tokenizer, prior
-        self.look = Look(tokenizer.arch, grain=True)
+    def __init__(self, tokenizer, prior, processes, seed):
+        self.tokenizer, self.prior, self.processes = tokenizer, prior, processes
+        self.look = Look(tokenizer.arch, grain=True).to(processes.device)
         start = tokenizer.looks[NATURAL if NATURAL in tokenizer.looks else FAITHFUL]
         self.look.load_state_dict(start.state_dict(), strict=False)
         self.average = copy.deepcopy(self.look)
-        self.metric = StLpips("alex").to(memory_format=torch.channels_last)
+        self.metric = StLpips("alex").to(processes.device, memory_format=torch.channels_last)
         self.optimizers = Optimizers([self.look])
-        self.generator = torch.Generator().manual_seed(seed)
-        self.step = 0
+        self.generator = torch.Generator().manual_seed(seed + processes.rank)
+        self.step, self.seconds = 0, 0.0
 
-    def update(self, pixels, progress):
-        """One step on float pixels (B, 3, H, W); gives ST-LPIPS, PSNR in dB, what repeats, seams."""
-        features, octaves = self._features(pixels)
-        with autocast("cpu"):
+    def update(self, batch, progress):
+        """One step on a Batch; gives ST-LPIPS, PSNR in dB, what repeats, seams."""
+        pixels = to_float(batch.pixels, self.processes.device)
+        features, octaves = self._features(pixels, torch.as_tensor(batch.highest))
+        with autocast(pixels.device):
             decoded = self.look(features, octaves, self._grain(pixels)).float()
         parts = [repetition(decoded - pixels, period) for period in PERIODS]
         repeated = sum((pattern / (error.detach() + SMALLEST_ERROR)).mean() for error, pattern in parts)
@@ -63,20 +61,24 @@ class LookRun:
         seams = visible_seams(decoded)
         loss = distance + FIDELITY * (fidelity + REPETITION * repeated) + SEAMS * seams
         loss.backward()
+        self.processes.average_gradients(self.optimizers.parameters)
         self.optimizers.step(FINE_TUNING * rate_factor(self.step, progress))
+        constrain_look(self.look)
         self.step += 1
         follow(self.average, self.look, self.step)
         error = (decoded.detach() - pixels).square().mean((1, 2, 3))
-        return distance.item(), 10 * torch.log10(4 / error).mean().item(), repeated.item(), seams.item()
+        psnr = 10 * torch.log10(4 / error.clamp_min(SMALLEST_ERROR)).mean()
+        values = {"st_lpips": distance, "psnr": psnr, "repeated": repeated, "seams": seams}
+        return {name: value.item() for name, value in values.items()}
 
     @torch.no_grad()
-    def _features(self, pixels):
-        """What the frozen synthesis makes of pixels at random qualities, and octave weights (B, 11)."""
-        quality = objective.draw_quality(torch.full((len(pixels),), TOKENS), self.generator)
-        octaves = torch.as_tensor(octave_weights(quality))
+    def _features(self, pixels, highest):
+        """What the frozen synthesis makes of pixels at random qualities up to `highest`, and octave weights (B, 11)."""
+        quality = objective.draw_quality(highest, self.generator).to(pixels.device)
+        octaves = torch.as_tensor(octave_weights(quality.cpu()), device=pixels.device)
         steps = objective.band_steps(quality, pixels.device)
         lengths = quality[:, None, None].expand(-1, pixels.shape[2] // 64, pixels.shape[3] // 64)
-        with autocast("cpu"):
+        with autocast(pixels.device):
             latents = self.tokenizer.analysis(pixels)
             tokens = objective.quantize(latents, objective.kept_masks(lengths), steps, self.prior, octaves)
             return self.tokenizer.synthesis(objective.dequantize(tokens, steps), octaves), octaves
@@ -84,12 +86,12 @@ class LookRun:
     def _grain(self, pixels):
         batch, _, height, width = pixels.shape
         shapes = ((batch, GRAIN, height // n, width // n) for n in (16, 8))
-        return [2 * torch.rand(shape, generator=self.generator) - 1 for shape in shapes]
+        return [(2 * torch.rand(shape, generator=self.generator) - 1).to(pixels.device) for shape in shapes]
 
     def _distance(self, pixels, decoded):
         """Mean ST-LPIPS of a random window of both, scaled, turned and mirrored alike."""
         view = self._view(pixels.shape[2])
-        with autocast("cpu"):
+        with autocast(pixels.device):
             with torch.no_grad():
                 target = self.metric.features(view(pixels))
             return self.metric.distance(target, self.metric.features(view(decoded))).mean()
@@ -107,6 +109,30 @@ class LookRun:
             return (x.flip(2) if mirrored else x).contiguous(memory_format=torch.channels_last)
 
         return view
+
+    def result(self):
+        """The entries of the checkpoint with the natural look's averaged weights."""
+        weights = {f"looks.{NATURAL}.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        whole = self.tokenizer.state_dict() | weights
+        arch = replace(self.tokenizer.arch, looks=(FAITHFUL, NATURAL)).to_dict()
+        return {"tokenizer": whole, "averaged_tokenizer": whole, "architecture": arch}
+
+    def state_dict(self):
+        return {
+            "look": self.look.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state):
+        self.look.load_state_dict(state["look"])
+        self.average.load_state_dict(state["average"])
+        self.optimizers.load_state_dict(state["optimizers"])
+        self.generator.set_state(state["generator"].cpu())
+        self.step, self.seconds = state["step"], state["seconds"]
 
 
 def repetition(residual, period):
@@ -140,32 +166,5 @@ def visible_seams(decoded):
 
 
 def train_look(options):
-    """Train as `options` say; writes the checkpoint with the natural look to `options.out`, and a log beside it."""
-    torch.set_flush_denormal(True)
-    torch.manual_seed(options.seed)
-    state = torch.load(options.checkpoint, map_location="cpu", weights_only=True)
-    run = LookRun(*load_averaged(options.checkpoint), options.seed)
-    batches = crop_batches(PictureCache(options.data, options.cache), options.batch, seed=(options.seed, 2))
-    budget, started, losses, logged, saved = options.minutes * 60, time.monotonic(), [], 0.0, 0.0
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(options.out.with_suffix(".jsonl"), "a") as log, tqdm(total=round(budget), unit="s", disable=None) as bar:
-        while (seconds := time.monotonic() - started) < budget:
-            losses.append(run.update(to_float(next(batches)), seconds / budget))
-            bar.update(round(seconds) - bar.n)
-            if seconds - logged >= LOG_SECONDS:
-                means = dict(zip(("st_lpips", "psnr", "repeated", "seams"), np.mean(losses, axis=0).tolist()))
-                log.write(json.dumps({"step": run.step, "minutes": round(seconds / 60, 2)} | means) + "\n")
-                log.flush()
-                losses, logged = [], seconds
-            if seconds - saved >= SAVE_SECONDS:
-                save(_with_look(state, run), options.out)
-                saved = seconds
-    save(_with_look(state, run), options.out)
-
-
-def _with_look(state, run):
-    """The checkpoint `state` with the natural look's averaged weights."""
-    weights = {f"looks.{NATURAL}.{name}": tensor for name, tensor in run.average.state_dict().items()}
-    arch = replace(run.tokenizer.arch, looks=(FAITHFUL, NATURAL)).to_dict()
-    parts = {part: state[part] | weights for part in ("tokenizer", "averaged_tokenizer")}
-    return state | parts | {"architecture": arch}
+    """Train as the TuningOptions `options` say; writes the checkpoint with the natural look."""
+    tune(options, LookRun)

@@ -6,14 +6,11 @@ validation table on some of them). A killed run goes on from its checkpoint with
 """
 
 import copy
-import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import PIECE, Q_OCTAVES, step_size
@@ -28,10 +25,11 @@ from odpiece.models.training.crops import Mixture, Steps, batches
 from odpiece.models.training.data import CROP, PictureCache, random_crops, to_float
 from odpiece.models.training.precision import autocast
 from odpiece.models.training.processes import joined
-from odpiece.models.training.runs import LOG_SECONDS, SAVE_SECONDS, follow, save
+from odpiece.models.training.runs import check_free, check_run, follow, save, train, write_line
 
 CHECKPOINT = "checkpoint.pt"  # of a run's folder
 PCA_CROPS = 800
+LONGEST_WATCH = 900.0  # seconds between validations
 BALANCE = 0.5  # costs are weighted by q^-BALANCE, so that low and high rates count alike
 
 
@@ -40,9 +38,9 @@ class TrainOptions:
     """Options of one run.
 
     `data` are folders of pictures, of which `val` is none. `minutes` counts training over all resumed parts, the
-    next of which ends after `part` minutes. `start` is a weights file to begin with in place of principal components. A step of
-    each process takes `batch` crops of 256x256, or as many pixels in larger ones. `threads` 0 means all cores, `device`
-    is "cpu", "cuda" or "auto".
+    next of which ends after `part` minutes. `start` is a weights file to begin with in place of principal components.
+    A step of each process takes `batch` crops of 256x256, or as many pixels in larger ones. `threads` 0 means all
+    cores, `device` is "cpu", "cuda" or "auto".
     """
 
     data: tuple[Path, ...]
@@ -61,19 +59,6 @@ class TrainOptions:
     def __post_init__(self):
         if self.minutes < 0 or self.batch < 1:
             raise OptionError("minutes must not be negative, batch must be positive")
-
-
-@dataclass(frozen=True)
-class TuningOptions:
-    """Options of a run that trains one part: the `checkpoint` to begin with, the folder `data`, the file `out`."""
-
-    checkpoint: Path
-    data: Path
-    out: Path
-    minutes: float
-    cache: Path | None = None
-    batch: int = 8
-    seed: int = 0
 
 
 class Run:
@@ -110,7 +95,7 @@ class Run:
         self.averaged = copy.deepcopy((self.tokenizer, self.prior))
 
     def update(self, batch, progress):
-        """One step on a Batch (training/crops.py); gives the loss."""
+        """One step on a Batch (training/crops.py); gives {"loss": value}."""
         pixels = to_float(batch.pixels, self.processes.device)
         quality = objective.draw_quality(torch.as_tensor(batch.highest), self.generator)
         rows, columns = pixels.shape[2] // PIECE, pixels.shape[3] // PIECE
@@ -127,7 +112,7 @@ class Run:
         self.step += 1
         for average, current in zip(self.averaged, (self.tokenizer, self.prior)):
             follow(average, current, self.step)
-        return loss.item()
+        return {"loss": loss.item()}
 
     def state_dict(self):
         tokenizer, prior = self.averaged
@@ -169,6 +154,7 @@ def load_averaged(path):
 
 def average_checkpoints(paths, out):
     """Write to `out` a checkpoint whose weights are the mean of the averaged weights of the files `paths`."""
+    check_free(out)
     states = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
     mean = {}
     for part in ("tokenizer", "prior"):
@@ -183,6 +169,7 @@ def train_tokenizer(options):
 
     Gives the last validation table, or None in all processes but the first.
     """
+    check_run(options.out / CHECKPOINT, options.resume)  # in every process, before the first can have written it
     torch.set_flush_denormal(True)
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -210,57 +197,25 @@ def _begun(options, caches, processes):
 
 
 def _train(run, mixture, val, options, log):
-    budget, processes = options.minutes * 60.0, run.processes
-    validate_seconds = min(900.0, max(60.0, budget / 10))
-    steps = Steps(mixture, options.batch * CROP**2, run.seed, processes.rank)
-    steps = batches(steps, run.step, processes.loaders)
-    started = time.monotonic() - run.seconds
-    logged = saved = validated = run.seconds
-    losses = []
-    bar = tqdm(
-        total=round(budget),
-        initial=round(run.seconds),
-        unit="s",
-        desc="train",
-        disable=None if processes.first else True,
-    )
-    end = min(budget, run.seconds + 60 * options.part) if options.part else budget
-    while run.seconds < end:
-        losses.append(run.update(next(steps), run.seconds / budget))
-        run.seconds = processes.agree(time.monotonic() - started)  # all stop at the same step, with the same rates
-        if not processes.first:
-            continue
-        bar.update(round(run.seconds) - bar.n)
-        if run.seconds - logged >= LOG_SECONDS:
-            speed = len(losses) * processes.count * options.batch / (run.seconds - logged)
-            bar.set_postfix(loss=f"{np.mean(losses):.4f}", crops_per_s=f"{speed:.1f}")
-            _log(log, run, loss=float(np.mean(losses)), crops_per_s=speed)
-            losses, logged = [], run.seconds
-        if run.seconds - validated >= validate_seconds:
-            before = time.monotonic()
-            _validate(run, val, options.out, log)
-            started += time.monotonic() - before  # the clock counts training alone
-            validated, losses = run.seconds, []
-        if run.seconds - saved >= SAVE_SECONDS:
-            save(run.state_dict(), options.out / CHECKPOINT)
-            saved = run.seconds
-    bar.close()
-    if not processes.first:
-        return None
-    save(run.state_dict(), options.out / CHECKPOINT)
-    return _validate(run, val, options.out, log)
+    steps = Steps(mixture, options.batch * CROP**2, run.seed, run.processes.rank)
 
+    def save_run():
+        save(run.state_dict(), options.out / CHECKPOINT)
 
-def _log(log, run, **values):
-    line = {"step": run.step, "minutes": round(run.seconds / 60, 2)} | values
-    log.write(json.dumps(line) + "\n")
-    log.flush()
+    def watch():
+        return _validate(run, val, options.out, log)
+
+    seconds = min(LONGEST_WATCH, max(60.0, 6.0 * options.minutes))
+    length = {"minutes": options.minutes, "part": options.part}
+    made = batches(steps, run.step, run.processes.loaders)
+    train(run, made, run.processes, log, save_run, watch=watch, watch_seconds=seconds, **length)
+    return watch() if run.processes.first else None
 
 
 def _validate(run, val, out, log):
     table = validate(*run.averaged, val)
     cost = float(np.mean([np.log(row["cost"]) for row in table]))
-    _log(log, run, val=table, mean_log_cost=cost)
+    write_line(log, run, val=table, mean_log_cost=cost)
     if cost < run.best:
         run.best = cost
         save(run.state_dict(), out / "best.pt")

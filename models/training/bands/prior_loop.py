@@ -1,70 +1,79 @@
 """Training the float prior alone, the tokenizer frozen: cheap steps on the tokens that the codec will write."""
 
 import copy
-import json
-import time
 
-import numpy as np
 import torch
-from tqdm import tqdm
 
-from odpiece.models.interface import PIECE, TOKENS, octave_weights
+from odpiece.models.interface import PIECE, octave_weights
 from odpiece.models.training.bands import objective
-from odpiece.models.training.bands.loop import load_averaged
 from odpiece.models.training.bands.optimizers import Optimizers, rate_factor
-from odpiece.models.training.data import PictureCache, crop_batches, to_float
+from odpiece.models.training.bands.tuning import tune
+from odpiece.models.training.data import to_float
 from odpiece.models.training.precision import autocast
-from odpiece.models.training.runs import LOG_SECONDS, follow, save
+from odpiece.models.training.runs import follow
 
 REPEATS = 2  # qualities at which each crop's latents are coded in a step
 FINE_TUNING = 0.3  # of the rates of joint training: the prior comes trained
 RATE_BALANCE = 0.6  # bits are weighted by q^-RATE_BALANCE: about equally a quality
 
 
-def train_prior(options):
-    """Train as `options` say; writes the checkpoint with the new prior to `options.out`, and a log beside it."""
-    torch.set_flush_denormal(True)
-    state = torch.load(options.checkpoint, map_location="cpu", weights_only=True)
-    tokenizer, prior = load_averaged(options.checkpoint)
-    average, optimizers = copy.deepcopy(prior), Optimizers([prior])
-    generator = torch.Generator().manual_seed(options.seed)
-    batches = crop_batches(PictureCache(options.data, options.cache), options.batch, seed=(options.seed, 1))
-    budget, started, step, losses, logged = options.minutes * 60, time.monotonic(), 0, [], 0.0
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(options.out.with_suffix(".jsonl"), "a") as log, tqdm(total=round(budget), unit="s", disable=None) as bar:
-        while (seconds := time.monotonic() - started) < budget:
-            tokens = _tokens(tokenizer, prior, to_float(next(batches)), generator)
-            losses.append(_update(prior, optimizers, tokens, FINE_TUNING * rate_factor(step, seconds / budget)))
-            step += 1
-            follow(average, prior, step)
-            bar.update(round(seconds) - bar.n)
-            if seconds - logged >= LOG_SECONDS:
-                line = {"step": step, "minutes": round(seconds / 60, 2), "loss": float(np.mean(losses))}
-                log.write(json.dumps(line) + "\n")
-                log.flush()
-                losses, logged = [], seconds
-    save(state | {"prior": prior.state_dict(), "averaged_prior": average.state_dict()}, options.out)
+class PriorRun:
+    """The prior in training, with its average and optimizers."""
 
+    def __init__(self, tokenizer, prior, processes, seed):
+        self.tokenizer, self.prior, self.processes = tokenizer, prior.train(), processes
+        self.average = copy.deepcopy(prior)
+        self.optimizers = Optimizers([self.prior])
+        self.generator = torch.Generator().manual_seed(seed + processes.rank)
+        self.step, self.seconds = 0, 0.0
 
-@torch.no_grad()
-def _tokens(tokenizer, prior, pixels, generator):
-    """(bands, masks, octaves, quality) of float pixels (B, 3, H, W) at REPEATS random qualities each."""
-    with autocast("cpu"):
-        latents = tokenizer.analysis(pixels)
-        quality = objective.draw_quality(torch.full((REPEATS * len(pixels),), TOKENS), generator)
-        octaves = torch.as_tensor(octave_weights(quality))
-        masks = objective.kept_masks(quality[:, None, None].expand(-1, *latents[0].shape[2:]))
+    def update(self, batch, progress):
+        """One step on a Batch; gives {"loss": weighted bits a pixel}."""
+        bands, masks, octaves, quality = self._tokens(batch)
+        with autocast(quality.device):
+            bits = sum(b.sum((1, 2, 3)) for b in self.prior.bits(bands, masks, octaves))
+        pixels = bands[0][0, 0].numel() * PIECE**2
+        loss = (bits * quality.float() ** -RATE_BALANCE).mean() / pixels
+        loss.backward()
+        self.processes.average_gradients(self.optimizers.parameters)
+        self.optimizers.step(FINE_TUNING * rate_factor(self.step, progress))
+        self.step += 1
+        follow(self.average, self.prior, self.step)
+        return {"loss": loss.item()}
+
+    @torch.no_grad()
+    def _tokens(self, batch):
+        """(bands, masks, octaves, quality) of the crops of a Batch at REPEATS random qualities each."""
+        pixels = to_float(batch.pixels, self.processes.device)
+        highest = torch.as_tensor(batch.highest).repeat(REPEATS)
+        quality = objective.draw_quality(highest, self.generator).to(pixels.device)
+        octaves = torch.as_tensor(octave_weights(quality.cpu()), device=pixels.device)
         steps = objective.band_steps(quality, pixels.device)
-        latents = tuple(z.repeat(REPEATS, 1, 1, 1) for z in latents)
-        return objective.quantize(latents, masks, steps, prior, octaves), masks, octaves, quality
+        with autocast(pixels.device):
+            latents = self.tokenizer.analysis(pixels)
+            masks = objective.kept_masks(quality[:, None, None].expand(-1, *latents[0].shape[2:]))
+            latents = tuple(z.repeat(REPEATS, 1, 1, 1) for z in latents)
+            return objective.quantize(latents, masks, steps, self.prior, octaves), masks, octaves, quality
+
+    def result(self):
+        return {"prior": self.prior.state_dict(), "averaged_prior": self.average.state_dict()}
+
+    def state_dict(self):
+        return self.result() | {
+            "optimizers": self.optimizers.state_dict(),
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state):
+        self.prior.load_state_dict(state["prior"])
+        self.average.load_state_dict(state["averaged_prior"])
+        self.optimizers.load_state_dict(state["optimizers"])
+        self.generator.set_state(state["generator"].cpu())
+        self.step, self.seconds = state["step"], state["seconds"]
 
 
-def _update(prior, optimizers, tokens, factor):
-    bands, masks, octaves, quality = tokens
-    with autocast("cpu"):
-        bits = sum(b.sum((1, 2, 3)) for b in prior.bits(bands, masks, octaves))
-    pixels = bands[0][0, 0].numel() * PIECE**2
-    loss = (bits * quality.float() ** -RATE_BALANCE).mean() / pixels
-    loss.backward()
-    optimizers.step(factor)
-    return loss.item()
+def train_prior(options):
+    """Train as the TuningOptions `options` say; writes the checkpoint with the new prior."""
+    tune(options, PriorRun)

@@ -23,7 +23,7 @@ from odpiece.models.nets.one_d_piece.network import OneDPiece
 from odpiece.models.training.data import PictureCache, crop_batches, middle_squares
 from odpiece.models.training.one_d_piece.start import initialise
 from odpiece.models.training.processes import joined
-from odpiece.models.training.runs import LOG_SECONDS, SAVE_SECONDS, follow, save
+from odpiece.models.training.runs import LOG_SECONDS, SAVE_SECONDS, check_run, follow, save
 
 RATE = 0.05  # learning rate times width; at five times as much the decoder ignores its tokens within 100 steps
 ENCODER_PART = 0.03  # of the rate: an encoder that learns as fast as the decoder gives all pictures the same tokens
@@ -175,9 +175,10 @@ def train_one_d_piece(options):
 
     Gives {k: PSNR} by psnr_by_prefix on some of the training pictures, or None in all processes but the first.
     """
+    checkpoint = options.out / "checkpoint.pt"
+    check_run(checkpoint, options.resume)  # in every process, before the first can have written it
     torch.set_flush_denormal(True)
     options.out.mkdir(parents=True, exist_ok=True)
-    checkpoint = options.out / "checkpoint.pt"
     with joined() as processes:
         if options.resume and checkpoint.is_file():
             run = _resumed(options, checkpoint, processes)
