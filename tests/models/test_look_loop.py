@@ -18,6 +18,7 @@ from odpiece.models.nets.bands.transform import Architecture  # noqa: E402
 from odpiece.models.training.bands import look_loop, loop  # noqa: E402
 from odpiece.models.training.bands.look_loop import LookRun, train_look  # noqa: E402
 from odpiece.models.training.bands.loop import TuningOptions  # noqa: E402
+from odpiece.models.training.processes import Processes  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = Architecture(
@@ -37,7 +38,7 @@ NATURAL = "looks.natural."
 @pytest.fixture(scope="module")
 def tokenizer_run(turned):
     """A run at its start, initialised from the photo turned eight ways."""
-    run = loop.Run(SMALL, seed=0)
+    run = loop.Run(SMALL, seed=0, processes=Processes("cpu"))
     run.initialise(loop.to_float(turned))
     return run
 

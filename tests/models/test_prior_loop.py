@@ -14,6 +14,7 @@ from odpiece.models.nets.bands.prior import Prior  # noqa: E402
 from odpiece.models.nets.bands.transform import Architecture  # noqa: E402
 from odpiece.models.training.bands import loop, objective, prior_loop  # noqa: E402
 from odpiece.models.training.bands.optimizers import Optimizers  # noqa: E402
+from odpiece.models.training.processes import Processes  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = Architecture(
@@ -32,7 +33,7 @@ SMALL = Architecture(
 @pytest.fixture(scope="module")
 def tokenizer_run(turned):
     """A run at its start, initialised from the photo turned eight ways."""
-    run = loop.Run(SMALL, seed=0)
+    run = loop.Run(SMALL, seed=0, processes=Processes("cpu"))
     run.initialise(loop.to_float(turned))
     return run
 
@@ -95,7 +96,7 @@ def test_tokens_are_whole_numbers_dropped_at_their_quality(tokenizer_run, photo)
 
 def test_steps_lower_the_bits_of_the_same_tokens(tokenizer_run, photo):
     def draw(seed):
-        return objective.draw_quality(4, torch.Generator().manual_seed(seed))
+        return objective.draw_quality(torch.full((4,), 1024), torch.Generator().manual_seed(seed))
 
     seed = next(seed for seed in range(99) if draw(seed).max() > 500)  # so that every band has tokens
     tokens = tokens_of(tokenizer_run, photo, seed)

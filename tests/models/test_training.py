@@ -24,6 +24,8 @@ from odpiece.models.training.bands import loop, objective  # noqa: E402
 from odpiece.models.training.bands.export import load_shipped  # noqa: E402
 from odpiece.models.training.bands.optimizers import COOLDOWN, WARMUP_STEPS, rate_factor  # noqa: E402
 from odpiece.models.training.bands.validation import QUALITIES, validate  # noqa: E402
+from odpiece.models.training.crops import Batch  # noqa: E402
+from odpiece.models.training.processes import Processes  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = dict(
@@ -41,15 +43,21 @@ SECONDS = 1 / 60  # in minutes
 
 
 @pytest.fixture(scope="module")
-def crops(photo):
-    """float (2, 3, 128, 128): two crops of the photo."""
-    return loop.to_float(np.stack([photo[:128, :128], photo[64:, 100:228]]))
+def batch(photo):
+    """A Batch of two crops of the photo, 128x128, which may teach every q."""
+    return Batch(np.stack([photo[:128, :128], photo[64:, 100:228]]), np.array([1024, 1024]))
+
+
+@pytest.fixture(scope="module")
+def crops(batch):
+    """The same as float (2, 3, 128, 128)."""
+    return loop.to_float(batch.pixels)
 
 
 @pytest.fixture
 def run(turned):
     """A small run at its start, from principal components of enough blocks to have full rank."""
-    new = loop.Run(Architecture(**SMALL), seed=0)
+    new = loop.Run(Architecture(**SMALL), seed=0, processes=Processes("cpu"))
     new.initialise(loop.to_float(turned))
     return new
 
@@ -68,7 +76,7 @@ def test_kept_masks_are_the_codec_s(lengths):
 
 
 def test_quality_is_log_uniform():
-    quality = objective.draw_quality(20_000, torch.Generator().manual_seed(0))
+    quality = objective.draw_quality(torch.full((20_000,), 1024), torch.Generator().manual_seed(0))
     assert quality.dtype == torch.int64
     assert quality.min() == 1 and quality.max() >= 1000
     assert quality.max() <= 1024
@@ -76,9 +84,17 @@ def test_quality_is_log_uniform():
     np.testing.assert_allclose(share, 0.1, atol=0.015)
 
 
+def test_quality_is_at_most_what_each_picture_may_teach():
+    highest = torch.tensor([1, 16, 256]).repeat(4000)
+    quality = objective.draw_quality(highest, torch.Generator().manual_seed(0)).reshape(-1, 3)
+    assert quality.min() == 1 and quality.max(0).values.tolist() == [1, 16, 256]
+    share = [(quality[:, 2] >= 2**k).float().mean().item() for k in (2, 4, 6)]
+    np.testing.assert_allclose(share, [0.75, 0.5, 0.25], atol=0.04)
+
+
 def test_lengths_are_q_or_shorter():
     generator = torch.Generator().manual_seed(0)
-    quality = objective.draw_quality(5000, generator)
+    quality = objective.draw_quality(torch.full((5000,), 1024), generator)
     lengths = objective.draw_lengths(quality, 2, 3, generator)
     assert lengths.shape == (5000, 2, 3)
     assert (lengths >= 1).all() and (lengths <= quality[:, None, None]).all()
@@ -88,38 +104,49 @@ def test_lengths_are_q_or_shorter():
     assert shorter == pytest.approx(objective.SHORTENED, abs=0.03)
 
 
+def steps_of(values):
+    """Steps as of `band_steps`: `values`, one a picture, half as large for the first three latents."""
+    steps = [torch.tensor(values)[:, None, None, None].repeat(1, band.latents, 1, 1) for band in BANDS]
+    steps[0][:, :3] /= 2
+    return tuple(steps)
+
+
 def test_quantize_rounds_and_passes_gradients_of_kept_latents():
     """But not of those that only rate-aware rounding made zero."""
     torch.manual_seed(0)
-    step = torch.tensor([0.5, 4.0])
+    steps = steps_of([0.5, 4.0])
     latents = [(torch.randn(2, b.latents, b.side, b.side) * 5).requires_grad_() for b in BANDS]
     masks = objective.kept_masks(torch.tensor([[[20]], [[700]]]))
     prior, octaves = Prior(), torch.as_tensor(octave_weights(np.array([20, 700])))
-    tokens = objective.quantize(latents, masks, step, prior, octaves)
+    tokens = objective.quantize(latents, masks, steps, prior, octaves)
     sum(z.sum() for z in tokens).backward()
-    nearest = [(z / step[:, None, None, None]).round() * mask for z, mask in zip(latents, masks)]
-    for z, k, near, mask in zip(latents, tokens, nearest, masks):
+    nearest = [(z / step).round() * mask for z, step, mask in zip(latents, steps, masks)]
+    for z, k, near, mask, step in zip(latents, tokens, nearest, masks, steps):
         moved = k.detach() != near
         assert (k.detach()[moved] == (near - near.sign())[moved]).all()  # one step towards zero, or not at all
         zeroed = moved & (k.detach() == 0)
         expected = mask * ~zeroed  # 1 in units of the step
-        torch.testing.assert_close(z.grad * step[:, None, None, None], expected)
+        torch.testing.assert_close(z.grad * step, expected)
         assert zeroed.any() and (moved & ~zeroed).any() and ((near == 0) & (mask == 1)).any()
 
 
 @torch.no_grad()
 def test_choose_never_costs_more_than_rounding():
-    """With bits given the rounded latents, latent by latent."""
+    """With bits given the rounded latents, latent by latent; errors count in units of the usual step."""
     torch.manual_seed(1)
     prior, octaves = Prior(), torch.as_tensor(octave_weights(np.array([900])))
     scaled = tuple(torch.randn(1, b.latents, 2 * b.side, b.side) * 2 for b in BANDS)
     masks = objective.kept_masks(torch.tensor([[[900], [900]]]))
     nearest = tuple(z.round() * m for z, m in zip(scaled, masks))
     laws = prior(nearest, octaves)
-    chosen = objective.choose(nearest, scaled, prior, octaves)
+    steps = steps_of([2.0])
+    chosen = objective.choose(nearest, scaled, steps, prior, octaves)
 
     def costs(latents):
-        return [(z - k) ** 2 + objective.LAMBDA * logistic_bits(k, *law) for z, k, law in zip(scaled, latents, laws)]
+        return [
+            ((z - k) * step / 2.0) ** 2 + objective.LAMBDA * logistic_bits(k, *law)
+            for z, k, step, law in zip(scaled, latents, steps, laws)
+        ]
 
     for ours, plain in zip(costs(chosen), costs(nearest)):
         assert (ours <= plain + 1e-5).all()
@@ -140,17 +167,17 @@ def test_error_is_that_of_the_decoded_picture(run, crops):
     lengths = quality[:, None, None].expand(-1, 2, 2)
     error, bits = objective.run(run.tokenizer, run.prior, crops, quality, lengths)
     latents = run.tokenizer.analysis(crops)
-    step = torch.tensor(step_size(quality), dtype=torch.float32)
+    steps = objective.band_steps(quality, "cpu")
     octaves = torch.as_tensor(octave_weights(quality))
-    tokens = objective.quantize(latents, objective.kept_masks(lengths), step, run.prior, octaves)
+    tokens = objective.quantize(latents, objective.kept_masks(lengths), steps, run.prior, octaves)
     lost = crops.square().sum((1, 2, 3)) - sum(z.square().sum((1, 2, 3)) for z in latents)
-    for z, k in zip(latents, tokens):
-        lost = lost + (z - k * step[:, None, None, None]).square().sum((1, 2, 3))
+    for z, decoded in zip(latents, objective.dequantize(tokens, steps)):
+        lost = lost + (z - decoded).square().sum((1, 2, 3))
     torch.testing.assert_close(error, lost, rtol=1e-2, atol=1.0)
     assert error[0] < error[1] and bits[0] > bits[1] > 0
 
 
-def test_a_few_steps_lower_the_loss_on_one_batch(run, crops, monkeypatch):
+def test_a_few_steps_lower_the_loss_on_one_batch(run, batch, crops, monkeypatch):
     monkeypatch.setattr(loop, "rate_factor", lambda step, progress: 1.0)
     quality = torch.tensor([16, 300])
 
@@ -160,18 +187,18 @@ def test_a_few_steps_lower_the_loss_on_one_batch(run, crops, monkeypatch):
         return objective.cost(error, bits, quality)
 
     before = cost()
-    losses = [run.update(crops, 0.0) for _ in range(25)]
+    losses = [run.update(batch, 0.0) for _ in range(25)]
     assert np.isfinite(losses).all()
     assert (cost() < 0.99 * before).all()
     assert run.step == 25
 
 
-def test_a_step_moves_every_weight(run, crops, monkeypatch):
+def test_a_step_moves_every_weight(run, batch, monkeypatch):
     """The heads of the prior start at zero, so what lies before them moves from the second step on."""
     monkeypatch.setattr(loop, "rate_factor", lambda step, progress: 1.0)
     before = weights(run)
     for _ in range(4):
-        run.update(crops, 0.0)
+        run.update(batch, 0.0)
     names = [
         f"{kind}.{name}"
         for kind, net in zip(("now", "now", "average", "average"), (run.tokenizer, run.prior) * 2)
@@ -181,12 +208,14 @@ def test_a_step_moves_every_weight(run, crops, monkeypatch):
     assert not still
 
 
-def test_a_saved_run_goes_on_as_if_never_stopped(run, crops, tmp_path):
-    run.update(crops, 0.0)
+def test_a_saved_run_goes_on_as_if_never_stopped(run, batch, tmp_path):
+    """But for its qualities, which begin anew with each part."""
+    run.update(batch, 0.0)
     loop.save(run.state_dict(), tmp_path / "state.pt")
-    resumed = loop.Run.from_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    resumed = loop.Run.from_state_dict(torch.load(tmp_path / "state.pt", weights_only=True), run.processes)
+    run.reseed()
     assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
-    losses = [[r.update(crops, 0.1) for _ in range(2)] for r in (run, resumed)]
+    losses = [[r.update(batch, 0.1) for _ in range(2)] for r in (run, resumed)]
     assert losses[0] == losses[1]
     assert all(torch.equal(a, b) for a, b in zip(weights(run), weights(resumed), strict=True))
     assert resumed.step == run.step == 3
@@ -231,7 +260,7 @@ def pictures(tmp_path_factory, photo):
 def trained(tmp_path_factory, pictures):
     """(options of a run of a second of a small network, its last table); logs every step."""
     root = tmp_path_factory.mktemp("run")
-    options = loop.TrainOptions(pictures, pictures, root / "out", SECONDS, cache=root / "cache", batch=1, threads=1)
+    options = loop.TrainOptions((pictures,), pictures, root / "out", SECONDS, cache=root / "cache", batch=1, threads=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "PCA_CROPS", 4)
         patch.setattr(loop, "LOG_SECONDS", 0)
@@ -248,9 +277,9 @@ def test_run_writes_log_and_checkpoints(trained):
     options, table = trained
     assert {p.name for p in options.out.iterdir()} == {"log.jsonl", "checkpoint.pt", "best.pt"}
     *steps, last = log_lines(options.out)
-    assert steps and all(set(line) == {"step", "minutes", "loss", "images_per_s"} for line in steps)
+    assert steps and all(set(line) == {"step", "minutes", "loss", "crops_per_s"} for line in steps)
     assert [line["step"] for line in steps] == list(range(1, len(steps) + 1))
-    assert all(np.isfinite(line["loss"]) and line["images_per_s"] > 0 for line in steps)
+    assert all(np.isfinite(line["loss"]) and line["crops_per_s"] > 0 for line in steps)
     assert set(last) == {"step", "minutes", "val", "mean_log_cost"}
     assert last["val"] == table and [row["q"] for row in table] == list(QUALITIES)
     assert last["mean_log_cost"] == pytest.approx(np.mean([np.log(row["cost"]) for row in table]))
@@ -285,7 +314,7 @@ def test_resume_goes_on_from_the_checkpoint(trained, tmp_path, monkeypatch):
 def test_untrained_network_takes_no_steps(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "PCA_CROPS", 2)
     monkeypatch.setattr(loop, "Architecture", functools.partial(Architecture, **SMALL))
-    options = loop.TrainOptions(pictures, pictures, tmp_path / "out", 0, cache=tmp_path, batch=1, threads=1)
+    options = loop.TrainOptions((pictures,), pictures, tmp_path / "out", 0, cache=tmp_path, batch=1, threads=1)
     loop.train_tokenizer(options)
     assert [line["step"] for line in log_lines(options.out)] == [0]
     assert torch.load(options.out / "best.pt", weights_only=True)["step"] == 0
@@ -294,7 +323,7 @@ def test_untrained_network_takes_no_steps(pictures, tmp_path, monkeypatch):
 @pytest.mark.parametrize("wrong", [{"minutes": -1}, {"batch": 0}])
 def test_options_outside_their_range(wrong, tmp_path):
     with pytest.raises(ValueError):
-        loop.TrainOptions(**{"data": tmp_path, "val": tmp_path, "out": tmp_path, "minutes": 1} | wrong)
+        loop.TrainOptions(**{"data": (tmp_path,), "val": tmp_path, "out": tmp_path, "minutes": 1} | wrong)
 
 
 @pytest.fixture(scope="module")
@@ -308,7 +337,7 @@ def exported(trained, tmp_path_factory):
             "--checkpoint",
             str(options.out / "best.pt"),
             "--data",
-            str(options.data),
+            str(options.data[0]),
             "--name",
             "toy",
             "--out",
@@ -370,7 +399,7 @@ def test_a_started_run_takes_over_the_weights(trained, exported, pictures, tmp_p
     monkeypatch.setattr(loop, "PCA_CROPS", 2)
     monkeypatch.setattr(loop, "Architecture", functools.partial(Architecture, **SMALL))
     options = loop.TrainOptions(
-        pictures, pictures, tmp_path / "out", 0, start=exported.path, cache=tmp_path, batch=1, threads=1
+        (pictures,), pictures, tmp_path / "out", 0, start=exported.path, cache=tmp_path, batch=1, threads=1
     )
     loop.train_tokenizer(options)
     state = torch.load(options.out / "checkpoint.pt", weights_only=True)
