@@ -3,8 +3,9 @@
 The analysis only estimates which latents reproduce a picture best. Each round codes the picture, takes the
 gradient of the decoded picture's squared error in the latents, moves the latents against it, and rounds them
 again by what they cost: proximal gradient descent on D + lambda * R, as in iterative shrinkage (Daubechies,
-Defrise and De Mol 2004). Pieces whose error a move has made larger go back most of the way. The file with the least
-D + lambda * R of all rounds is kept.
+Defrise and De Mol 2004). Pieces whose error a move has made larger go back to where it should be least, by the
+parabola through the errors before and after and the slope before, and go on in smaller moves. The file with the
+least D + lambda * R of all rounds is kept.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ ROUNDS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # by effort, 0..9
 TILE, MARGIN = 12, 2  # pieces: larger pictures go through the synthesis in overlapping squares, to bound memory
 PACE = 0.5  # part of the way to what the gradient asks for, were the synthesis orthonormal
 OVERSHOT = 1.1  # times its least error so far: a piece above has gone too far. Cheaper tokens cost less error than that
-WAY_LEFT = 0.25  # of a move that went too far
+MOST_KEPT, LEAST_KEPT = 0.5, 0.02  # of a move that went too far
 
 
 def refine(search, q, slope, code, rounds):
@@ -50,8 +51,10 @@ class Search:
         self.latents, self._before = latents, None
         self._transform, self._q, self._pixels, self._alpha = transform, q, pixels, alpha
         self._used = [band for band in BANDS if band.first_token < q]
-        self._errors = np.full(latents[0].shape[1:], np.inf)  # of each piece, where it was best
-        self._astray = np.zeros(latents[0].shape[1:], dtype=bool)
+        pieces = latents[0].shape[1:]
+        self._errors, self._descent = np.full(pieces, np.inf), np.zeros(pieces)  # of each piece before its last move
+        self._pace = np.full(pieces, PACE)
+        self._kept = np.ones(pieces)  # what is kept of the last move, below 1 where it went too far
 
     def measure(self, tokens, move=False):
         """The sum of squared errors of the picture of Tokens; with `move` the latents follow its gradient."""
@@ -62,30 +65,51 @@ class Search:
             decoded = dequantize(crop_tokens(tokens, window.outer), self._q)
             seen = padded_pixels(self._pixels, window.outer), _importance(self._pixels, self._alpha, window.outer)
             errors, gradients = self._transform.error(decoded, self._q, *seen, move)
-            found, best = errors[window.inside], self._errors[window.inner]
+            found = errors[window.inside]
             total += float(found.sum(dtype=np.float64))
-            self._astray[window.inner] = found > OVERSHOT * best
-            best[:] = np.where(self._astray[window.inner], best, found)
+            self._judge(window.inner, found)
             if move:
                 self._move(window, decoded, gradients)
         return total
 
     def step_back(self):
-        """Take pieces that the last move led astray most of the way back. Returns whether there are any."""
-        if not self._astray.any():
+        """Take pieces that the last move led astray back, part of the way. Returns whether there are any."""
+        if (self._kept == 1).all():
             return False
         for band, z, before in zip(self._used, self.latents, self._before):
-            z[:] = np.where(_grid(self._astray, band), before + WAY_LEFT * (z - before), z)
+            z[:] = before + _grid(self._kept, band) * (z - before)
         return True
 
+    def _judge(self, pieces, found):
+        """Settle from the errors `found` of some pieces what they keep of their last move, and the pace of the next."""
+        errors, descent, pace = (values[pieces] for values in (self._errors, self._descent, self._pace))
+        astray = found > OVERSHOT * errors
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            least = descent / (2 * (found - errors + descent))  # of the parabola
+        kept = np.where(astray, np.clip(np.nan_to_num(least), LEAST_KEPT, MOST_KEPT), 1.0)
+        self._kept[pieces] = kept
+        pace *= kept
+        errors[:] = np.where(astray, errors, found)
+        descent *= np.where(astray, kept, 0.0)
+
     def _move(self, window, decoded, gradients):
-        astray = self._astray[window.inner]
+        inner = window.inner
+        kept, pace, descent = (values[inner] for values in (self._kept, self._pace, self._descent))
         for band, z, old, d, g in zip(self._used, self.latents, self._before, decoded, gradients):
-            here, before, stay = crop(z, band, window.inner), crop(old, band, window.inner), _grid(astray, band)
-            back = before + WAY_LEFT * (here - before)
-            on = here + PACE * (crop(d - g / 2, band, window.inside) - here)
+            here, before = crop(z, band, inner), crop(old, band, inner)
+            back = before + _grid(kept, band) * (here - before)
+            slope = crop(g, band, window.inside)
+            step = _grid(pace, band) * (crop(d, band, window.inside) - slope / 2 - here)
+            stay = _grid(kept, band) < 1
             before[:] = np.where(stay, before, here)
-            here[:] = np.where(stay, back, on)
+            here[:] = np.where(stay, back, here + step)
+            descent -= np.where(kept < 1, 0.0, _by_piece(slope * step, band))
+
+
+def _by_piece(values, band):
+    """Sums over pieces (rows, columns) of values on the band's grid, (latents, h, w)."""
+    _, h, w = values.shape
+    return values.reshape(-1, h // band.side, band.side, w // band.side, band.side).sum((0, 2, 4), dtype=np.float64)
 
 
 def _grid(pieces, band):

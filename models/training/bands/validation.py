@@ -30,7 +30,7 @@ def validate(tokenizer, prior, pictures):
             totals[q].append([psnr, bits / pixels, objective.cost(error, bits, quality) / pixels])
     rows = []
     for q in QUALITIES:
-        psnr, bpp, cost = np.mean(np.array(torch.tensor(totals[q]), dtype=np.float64).reshape(-1, 3), axis=0)
+        psnr, bpp, cost = np.mean(torch.tensor(totals[q], dtype=torch.float64).numpy().reshape(-1, 3), axis=0)
         rows.append({"q": q, "psnr": round(psnr, 3), "bpp": round(bpp, 5), "cost": round(cost, 6)})
     return rows
 
