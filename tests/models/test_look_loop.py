@@ -147,6 +147,8 @@ class Painted(nn.Module):
 class Idle:
     """In place of the optimizers: leaves the gradients where they are."""
 
+    parameters = ()
+
     def step(self, factor):
         pass
 
@@ -169,6 +171,7 @@ def pull(run, batch, crops, flaws, monkeypatch):
                 patch.setattr(look_loop, name, value)
             if not distance:
                 patch.setattr(run, "_distance", lambda pixels, decoded: (0 * decoded).sum())
+            patch.setattr(look_loop, "constrain_look", lambda look: None)  # a picture has no weights to constrain
             picture = crops + scale * flaws
             run.look, run.average, run.optimizers = Painted(picture), Painted(picture), Idle()
             run.generator.manual_seed(3)
