@@ -3,14 +3,16 @@
 import json
 import os
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import wraps
 
 import click
 
 from odpiece.cli.options import File
 from odpiece.cli.tally import Tally
-from odpiece.formats.files import STANDARD, make_folder, read_bytes, write_bytes
+from odpiece.formats.errors import OutputExistsError
+from odpiece.formats.files import STANDARD, make_folder, write_bytes
+from odpiece.formats.folders import read_names
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,15 @@ def run_batch(work, inputs, output, batch, force, console):
         make_folder(output)
     with Tally(plan, console, batch.as_json) as tally, closing(_records(plan.jobs, work, batch, force)) as records:
         for record in records:
-            tally.add(record)
+            tally.add(_as_skipped(record) if batch.skip_existing else record)
     tally.conclude(batch.is_one(inputs))
+
+
+def _as_skipped(record):
+    """The Record, as one of a file that existed where another run has written the output meanwhile."""
+    if record.exit_code != OutputExistsError.exit_code:
+        return record
+    return replace(record, skipped=True, error=None, exit_code=0)
 
 
 def _plan(work, inputs, output, batch, force):
@@ -104,15 +113,8 @@ def _plan(work, inputs, output, batch, force):
     existing = "replace" if force else "skip" if batch.skip_existing else "refuse"
     if output and not batch.into_folder(inputs, output):
         return make_plan(work, [], jobs=[Job(inputs[0], output)], existing=existing)
-    listed = _listed(batch.files_from) if batch.files_from else []
+    listed = read_names(batch.files_from) if batch.files_from else []
     return make_plan(work, inputs, listed, output=output, recursive=batch.recursive, existing=existing)
-
-
-def _listed(path):
-    """The names in a file, as the system gives names to programs."""
-    data = read_bytes(path)
-    names = data.split(b"\0") if b"\0" in data else data.splitlines()
-    return [os.fsdecode(name) for name in names if name]
 
 
 def _show(plan, batch):

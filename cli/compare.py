@@ -1,14 +1,18 @@
 """odpiece compare: pictures by odpiece and by other codecs at the same bytes."""
 
 import os
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from odpiece.cli.options import output_options
-from odpiece.formats.errors import ImageError, MissingExtraError
-from odpiece.formats.files import STANDARD, check_output, make_folder, read_bytes, write_bytes
+from odpiece.formats.errors import ImageError, MissingExtraError, OutputError
+from odpiece.formats.files import STANDARD, check_output, make_folder, write_bytes
+
+LINE_SECONDS = 60
 
 
 def _numbers(context, parameter, value):
@@ -72,23 +76,22 @@ def compare(
     from odpiece.codec.comparison.peers import PEERS, find_peer, odpiece
     from odpiece.codec.comparison.recognition import load_classifier
 
-    peers = [find_peer(name) for name in codecs] if codecs else _installed(PEERS, console)
+    peers = _required(map(find_peer, codecs)) if codecs else _installed(PEERS, console)
     peers = [replace(p, scales=downscale) if downscale and p.ladder else p for p in peers]
     ours = odpiece(look)
     ours = replace(ours, qualities=qualities or ours.qualities)
-    chosen = [find_metric(name) for name in metrics] if metrics else _installed(METRICS.values(), console)
+    chosen = _required(map(find_metric, metrics)) if metrics else _installed(METRICS.values(), console)
     metrics = tuple(metric.name for metric in chosen)
     classify = load_classifier() if tasks else None  # here and below: what is missing is said before the long work
     if html_path:
         require_page()
 
     codecs = {codec.name: codec for codec in (ours, *peers)}
-    measured = _measure(files, codecs.values(), metrics, jobs or os.cpu_count(), console)
+    measured = _measure(files, codecs.values(), metrics, jobs, console)
     rows, rates = report.rows(measured, metrics), report.bd_rates(measured, metrics)
     tables = [report.row_cells(rows, metrics, len(measured)), report.rate_cells(rates, metrics)]
     if tasks:
         tables.append(_agreement_table(measured, codecs, classify))
-    write_bytes(STANDARD, "\n\n".join("\n".join(report.aligned(cells)) for cells in tables).encode() + b"\n")
     if json_path:
         description = f"pictures: {len(measured)}, at the bytes of odpiece -q {','.join(map(str, ours.qualities))}"
         write_bytes(json_path, report.bench(rows, metrics, description), force)
@@ -96,7 +99,9 @@ def compare(
         write_bytes(csv_path, report.trial_csv(measured, metrics), force)
     if html_path:
         make_folder(html_folder)
-        write_bytes(html_path, page(measured, codecs, rows, rates, metrics, _pixels), force)
+        write_bytes(html_path, page(measured, codecs, rows, rates, metrics, _pixels, look), force)
+    # at last, since whoever reads it may go away
+    write_bytes(STANDARD, "\n\n".join("\n".join(report.aligned(cells)) for cells in tables).encode() + b"\n")
 
 
 def _agreement_table(measured, codecs, classify):
@@ -106,18 +111,29 @@ def _agreement_table(measured, codecs, classify):
 
 
 def _pixels(name):
-    from odpiece.formats.images import read_image
+    from odpiece.codec.comparison.tasks import comparable_pixels
 
-    return read_image(read_bytes(name), name).pixels
+    return comparable_pixels(name)[0]
 
 
 def _files(paths):
     """The files of `paths`, those directly in folders included."""
-    return list(dict.fromkeys(file for path in paths for file in (_inside(path) if path.is_dir() else [path])))
+    return list(dict.fromkeys(file for path in paths for file in (_inside(path) if os.path.isdir(path) else [path])))
 
 
 def _inside(folder):
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    except OSError as error:
+        raise ImageError(f"cannot read the folder {folder}: {error.strerror}") from None
+
+
+def _required(choices):
+    """`choices` (codecs or metrics) as a list. Raises MissingExtraError for one whose packages are missing."""
+    choices = list(choices)
+    for choice in choices:
+        choice.require()
+    return choices
 
 
 def _installed(choices, console):
@@ -137,15 +153,36 @@ def _installed(choices, console):
 def _measure(files, codecs, metrics, jobs, console):
     from tqdm import tqdm
 
-    from odpiece.codec.comparison.measure import default_cache
     from odpiece.codec.comparison.tasks import Task, collect, run_tasks
 
-    tasks = [Task(path, codec, metrics, default_cache()) for path in files for codec in codecs]
-    outcomes = run_tasks(tasks, jobs)
+    cache = _cache(console)
+    tasks = [Task(path, codec, metrics, cache) for path in files for codec in codecs]
+    outcomes = _told_by_lines(run_tasks(tasks, jobs), len(tasks), console)
     with tqdm(outcomes, total=len(tasks), desc="compare", leave=False, disable=console.quiet or None) as bar:
-        measured, errors = collect(bar)
-    for error in errors:
-        console.warn(f"skipped: {error}")
+        measured, messages = collect(bar)
+    for message in messages:
+        console.warn(message)
     if not measured:
-        raise ImageError("no picture could be read, give picture files or folders of them")
+        raise ImageError("no picture could be compared, give picture files or folders of them")
     return measured
+
+
+def _cache(console):
+    """The folder for results, None with a warning where there can be none."""
+    from odpiece.codec.comparison.measure import default_cache
+
+    try:
+        return default_cache()
+    except OutputError as error:
+        console.warn(f"results are not kept for a second run: {error}")
+
+
+def _told_by_lines(outcomes, total, console):
+    """`outcomes`; where there is no terminal for a bar, a line a minute says how many of `total` there are."""
+    began = told = time.monotonic()
+    for count, outcome in enumerate(outcomes, 1):
+        yield outcome
+        now = time.monotonic()
+        if now - told >= LINE_SECONDS and not sys.stderr.isatty():
+            told = now
+            console.result(f"compare: {count} of {total} done in {(now - began) / 60:.0f} min")

@@ -16,10 +16,11 @@ from odpiece.cli.options import (
     model_option,
     output_options,
     output_path,
+    preserve_option,
     shown,
     shown_input,
 )
-from odpiece.formats.files import add_suffix, check_output, is_stream, make_folder, read_bytes, write_bytes
+from odpiece.formats.files import add_suffix, check_output, is_stream, make_folder, read_bytes, times_of, write_bytes
 
 
 @click.command(
@@ -52,6 +53,8 @@ from odpiece.formats.files import add_suffix, check_output, is_stream, make_fold
     metavar="DIR",
     help="Also write a picture for each group of tokens as it arrives, DIR/00-lengths.png and so on.",
 )
+@click.option("--max-side", type=click.IntRange(1), metavar="PIXELS", help="Make larger pictures smaller, to this.")
+@click.option("--strip", is_flag=True, help="Leave out the metadata that encode --keep kept.")
 @max_pixels_option
 @batch_options
 @model_option
@@ -61,24 +64,29 @@ from odpiece.formats.files import add_suffix, check_output, is_stream, make_fold
     "--output",
     type=File(),
     metavar="OUT",
-    help="Output picture (.png, .jpg, .webp), - for PNG on standard output; the folder for many, or with / at its end. "
-    "[default: INPUT with .png added]",
+    help="Output picture (.png, .jpg, .tif, ...), - for PNG on standard output; the folder for many, or with / at its "
+    "end. [default: INPUT with .png added]",
 )
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["png", "jpg", "webp"]),
-    help="Kind of picture where OUT does not name one. [default: png]",
+    metavar="KIND",
+    help="Kind of picture where OUT does not name one: png, jpg, webp or another that Pillow writes, such as tif, avif "
+    "or ppm. [default: png]",
 )
+@preserve_option
 @output_options
 def decode(
     inputs,
     output,
     form,
+    max_side,
+    strip,
     tokens,
     look,
     allow_partial,
     progressive,
+    preserve,
     model,
     backend,
     device,
@@ -97,6 +105,7 @@ def decode(
     those that fail are listed at the end, and the others are done.
     """
     check_inputs(inputs, output, to_odp=False)
+    form = form and form.lower().lstrip(".")
     several, into_folder = batch.is_wanted(inputs, output), batch.into_folder(inputs, output)
     if several and progressive:
         raise click.UsageError("--progressive is for one file, without the options for many")
@@ -112,22 +121,22 @@ def decode(
     from odpiece.codec.batch.work import Decoding
     from odpiece.formats.images import suffix_of
 
-    suffix = suffix_of(Path(output)) if names_kind else f".{form or 'png'}"
-    decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device, model_name=model)
+    suffix = suffix_of(Path(output if names_kind else f"picture.{form or 'png'}"))
+    options = {"model_name": model, "max_side": max_side, "strip": strip, "preserve": preserve}
+    decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device, **options)
     if several:
         run_batch(decoding, inputs, output, batch, force, console)
         return
-    contents = _decode_one(inputs[0], output, decoding, force, console)
+    contents, pixels = _decode_one(inputs[0], output, decoding, force, console)
     if progressive:
-        _write_progress(contents, look, progressive, force, console)
-    console.result(f"{shown(output)}: {contents.header.width}x{contents.header.height}")
+        _write_progress(contents, decoding, progressive, force, console)
+    console.result(f"{shown(output)}: {pixels.shape[1]}x{pixels.shape[0]}")
 
 
 def _decode_one(name, output, decoding, force, console):
-    """The Contents of the file `name`, whose picture is written."""
-    from odpiece.formats.images import write_image
-
+    """(the Contents of the file `name`, its pixels), whose picture is written."""
     console.detail(f"tokenizer on {decoding.model.backend}, {decoding.model.device}")
+    times = times_of(name, output) if decoding.preserve else None
     data, name = read_bytes(name), shown_input(name)
     console.detail(f"read {len(data)} bytes from {name}")
     with errors_about(name), console.stages("tokens", "picture", "write") as begin:
@@ -138,13 +147,14 @@ def _decode_one(name, output, decoding, force, console):
         pixels = decoding.picture(contents)
         console.detail(f"made {pixels.shape[1]}x{pixels.shape[0]} pixels")
         begin("write")
-        write_bytes(output, write_image(pixels, decoding.suffix, contents.metadata), force)
-    for warning in decoding.warnings(contents, pixels):
+        packed, warnings = decoding.write(contents, pixels)
+        write_bytes(output, packed, force, times)
+    for warning in warnings:
         console.warn(f"{name}: {warning}")
-    return contents
+    return contents, pixels
 
 
-def _write_progress(contents, look, folder, force, console):
+def _write_progress(contents, decoding, folder, force, console):
     from tqdm import tqdm
 
     from odpiece.formats.images import write_image
@@ -155,4 +165,4 @@ def _write_progress(contents, look, folder, force, console):
         check_output(output, force)
     steps = zip(outputs, contents.progress())
     for output, tokens in tqdm(steps, total=len(outputs), desc="progress", disable=console.quiet or None):
-        write_bytes(output, write_image(contents.picture(tokens, look)), force)
+        write_bytes(output, write_image(decoding.shrunk(contents.picture(tokens, decoding.look))), force)

@@ -10,7 +10,7 @@ from importlib import import_module
 
 import click
 
-from odpiece.formats.errors import DeviceError, MissingExtraError, OdpieceError
+from odpiece.formats.errors import DeviceError, MissingExtraError, OdpieceError, told
 from odpiece.formats.files import STANDARD, write_bytes
 from odpiece.models.backends import BACKENDS
 
@@ -48,8 +48,8 @@ def _facts():
         try:
             return function(*arguments)
         except Exception as error:
-            faults.append(f"{name}: {_told(error)}")
-            return _told(error)
+            faults.append(f"{name}: {told(error)}")
+            return told(error)
 
     facts = {
         "odpiece": metadata.version("odpiece"),
@@ -65,12 +65,6 @@ def _facts():
     facts["models"] = {model.name: attempt(model.name, _verified, model) for model in models} if known else models
     facts["self-test"] = _self_test(attempt)
     return facts, faults
-
-
-def _told(error):
-    """An error as one line, its kind first unless it is ours."""
-    lines = str(error).splitlines() or [""]
-    return lines[0] if isinstance(error, OdpieceError) else f"{type(error).__name__}: {lines[0]}"
 
 
 def _requirements():

@@ -1,5 +1,7 @@
 """odpiece encode: pictures to .odp files."""
 
+from functools import partial
+
 import click
 
 from odpiece.cli.batch import batch_options, run_batch
@@ -7,6 +9,7 @@ from odpiece.cli.groups import GroupedCommand
 from odpiece.cli.mistakes import check_inputs, check_odp_output
 from odpiece.cli.options import (
     File,
+    Finite,
     PictureFile,
     backend_options,
     errors_about,
@@ -14,10 +17,11 @@ from odpiece.cli.options import (
     model_option,
     output_options,
     output_path,
+    preserve_option,
     shown,
     shown_input,
 )
-from odpiece.formats.files import check_output, encoded_name, read_bytes, write_bytes
+from odpiece.formats.files import check_output, encoded_name, read_bytes, times_of, write_bytes
 
 DEFAULT_QUALITY = 64
 METADATA = ("exif", "icc", "xmp")
@@ -56,11 +60,14 @@ class Kept(click.ParamType):
     "is better and larger.  [default: 64]",
 )
 @click.option("--size", type=click.IntRange(1), metavar="BYTES", help="Instead of -q: the best file of at most BYTES.")
-@click.option("--bpp", type=click.FloatRange(0, min_open=True), metavar="BITS", help="The same, in bits a pixel.")
-@click.option("--psnr", type=float, metavar="DB", help="Instead of -q: the smallest file that reaches this PSNR.")
-@click.option("--ssim", type=float, metavar="X", help="The same by MS-SSIM, up to 1 (needs odpiece[compare]).")
+@click.option("--bpp", type=Finite(0, min_open=True), metavar="BITS", help="The same, in bits a pixel.")
+@click.option("--psnr", type=Finite(), metavar="DB", help="Instead of -q: the smallest file that reaches this PSNR.")
+@click.option("--ssim", type=Finite(), metavar="X", help="The same by MS-SSIM, up to 1 (needs odpiece[compare]).")
 @click.option(
-    "--lpips", type=float, metavar="X", help="The same by ST-LPIPS of the natural look, down to 0 (odpiece[compare])."
+    "--lpips",
+    type=Finite(),
+    metavar="X",
+    help="The same by ST-LPIPS of the natural look, down to 0 (odpiece[compare]).",
 )
 @click.option(
     "-e",
@@ -85,6 +92,7 @@ class Kept(click.ParamType):
     help="Metadata to keep, of exif, icc and xmp with commas between, or all; with icc the colours stay in "
     "their profile, else they become sRGB.",
 )
+@click.option("--allow-truncated", is_flag=True, help="Take what is there of pictures whose files end early.")
 @max_pixels_option
 @batch_options
 @model_option
@@ -103,6 +111,8 @@ class Kept(click.ParamType):
     metavar="OUT",
     help="Output file, - for standard output; the folder for many, or with / at its end. [default: INPUT with .odp]",
 )
+@click.option("--keep-names", is_flag=True, help="Add .odp to whole names: a.png.odp, beside which a.jpg.odp can be.")
+@preserve_option
 @output_options
 def encode(
     inputs,
@@ -111,6 +121,9 @@ def encode(
     fixed,
     keep,
     effort,
+    allow_truncated,
+    keep_names,
+    preserve,
     model,
     overlap,
     backend,
@@ -137,9 +150,10 @@ def encode(
     target = next(iter(targets.items()), ("quality", DEFAULT_QUALITY))
     options = {"fixed": fixed, "keep": keep, "effort": effort, "max_pixels": max_pixels}
     options |= {"backend": backend, "device": device, "model_name": model, "overlap": overlap}
+    options |= {"allow_truncated": allow_truncated, "keep_names": keep_names, "preserve": preserve}
     several = batch.is_wanted(inputs, output)
     if not several:
-        output = output_path(inputs[0], output, encoded_name)
+        output = output_path(inputs[0], output, partial(encoded_name, keep_name=keep_names))
         check_output(output, force)
     if output and not batch.into_folder(inputs, output):
         check_odp_output(output, force)
@@ -159,6 +173,7 @@ def _encoding(target, coder, options):
 def _encode_one(name, output, encoding, force, console):
     from odpiece.models.interface import BANDS_FAMILY
 
+    times = times_of(name, output) if encoding.preserve else None
     data, name = read_bytes(name), shown_input(name)
     model = encoding.require()
     console.detail(f"tokenizer on {model.backend}, {model.device}")
@@ -177,6 +192,6 @@ def _encode_one(name, output, encoding, force, console):
             console.detail(f"decoded again: PSNR {encoding.psnr(picture, packed):.2f} dB")
     for note in encoding.notes(picture, quality):
         console.warn(f"{name}: {note}")
-    write_bytes(output, packed, force)
+    write_bytes(output, packed, force, times)
     bpp = 8 * len(packed) / (width * height)
     console.result(f"{shown(output)}: {width}x{height}, -q {quality}, {len(packed)} bytes, {bpp:.4f} bits a pixel")

@@ -10,10 +10,11 @@ from odpiece.cli.doctor import doctor
 from odpiece.cli.encode import encode
 from odpiece.cli.info import info
 from odpiece.cli.models import models
+from odpiece.cli.streams import Terminated, drop_output, prepare_streams, signals_raised
 from odpiece.cli.train import train
 from odpiece.cli.truncate import truncate
 from odpiece.cli.verify import verify
-from odpiece.formats.errors import OdpieceError
+from odpiece.formats.errors import OdpieceError, OutputError, ReaderGoneError
 
 INTERRUPTED = 130
 
@@ -35,8 +36,13 @@ for _command in (encode, decode, info, verify, truncate, compare, models, train,
 
 def main(arguments=None):
     """Run the command line and exit; `arguments` are sys.argv's by default."""
+    prepare_streams()
     try:
-        cli.main(arguments, prog_name="odpiece", standalone_mode=False)
+        with signals_raised():
+            cli.main(arguments, prog_name="odpiece", standalone_mode=False)
+    except ReaderGoneError as error:
+        drop_output()
+        sys.exit(error.exit_code)
     except OdpieceError as error:
         _fail(str(error), error.exit_code)
     except click.ClickException as error:
@@ -46,6 +52,10 @@ def main(arguments=None):
         _fail("out of memory: the picture is too large for this machine", OdpieceError.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", INTERRUPTED)
+    except Terminated as end:
+        _fail(str(end), end.exit_code)
+    except OSError as error:  # of click's own texts; commands raise none
+        _fail(f"cannot write: {error.strerror}", OutputError.exit_code)
 
 
 def _fail(message, code):

@@ -1,5 +1,6 @@
 """Options that several commands share, and the messages they govern."""
 
+import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,16 @@ class PictureFile(OdpFile):
         from odpiece.formats.images import SUFFIXES  # loads Pillow
 
         return SUFFIXES
+
+
+class Finite(click.FloatRange):
+    """A number in a range, without nan and the infinities."""
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,11 @@ def max_pixels_option(function):
         metavar="N",
         help="Refuse pictures of more pixels, before any memory is taken for them.",
     )(function)
+
+
+def preserve_option(function):
+    """--preserve; the command gets `preserve`."""
+    return click.option("--preserve", is_flag=True, help="Give outputs the times of their inputs.")(function)
 
 
 def model_option(function):

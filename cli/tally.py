@@ -27,10 +27,10 @@ class Tally:
     def __enter__(self):
         from tqdm import tqdm
 
-        hidden = self._console.quiet or (self._as_json and sys.stdout.isatty())
+        hidden = self._console.quiet or (self._as_json and sys.stdout and sys.stdout.isatty())
         self._bar = tqdm(total=len(self._plan.jobs), disable=hidden or None, leave=False, bar_format=LAYOUT)
         for job in self._plan.skipped:
-            self._print({"input": job.input, "output": job.output, "skipped": True})
+            self._print_skipped(job)
         for record in self._plan.failed:
             self._take(record)
         return self
@@ -45,6 +45,10 @@ class Tally:
         self._bar.update()
 
     def _take(self, record):
+        if record.skipped:
+            self._plan.skipped.append(record)
+            self._print_skipped(record)
+            return
         self._print(record.facts())
         if record.error:
             self._failed.append(record)
@@ -57,6 +61,9 @@ class Tally:
             self._warnings[warning] += 1
             self._first.setdefault(warning, record.input)
         self._console.detail(f"{record.output}: {record.width}x{record.height}, {record.bytes} bytes")
+
+    def _print_skipped(self, job):
+        self._print({"input": job.input, "output": job.output, "skipped": True})
 
     def _print(self, facts):
         if self._as_json:

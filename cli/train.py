@@ -5,12 +5,13 @@ from pathlib import Path
 
 import click
 
+from odpiece.cli.options import Finite
 from odpiece.formats.errors import MissingExtraError
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 OUT = click.Path(file_okay=False, path_type=Path)
 CHECKPOINT = click.Path(exists=True, dir_okay=False, path_type=Path)
-MINUTES = click.FloatRange(0, min_open=True)
+MINUTES = Finite(0, min_open=True)
 CHECKPOINT_OUT = click.Path(dir_okay=False, path_type=Path)
 
 data_option = click.option("--data", type=FOLDER, required=True, help="Folder of training pictures.")
@@ -64,7 +65,7 @@ def train():
 @click.option("--out", type=OUT, required=True, help="Folder for checkpoints and the log.")
 @click.option(
     "--minutes",
-    type=float,
+    type=Finite(),
     required=True,
     help="Length of the run, resumed parts together; 0 writes the untrained network.",
 )
@@ -133,7 +134,7 @@ def look(**options):
 @click.option("--preset", type=click.Choice(["tiny", "s", "b", "l"]), required=True, help="Sizes of the network.")
 @data_option
 @click.option("--out", type=OUT, required=True, help="Folder for checkpoints, the log and the weights.")
-@click.option("--minutes", type=click.FloatRange(0), required=True, help="Length of the run, resumed parts together.")
+@click.option("--minutes", type=Finite(0), required=True, help="Length of the run, resumed parts together.")
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Pictures a step and process.")
 @click.option("--drop/--no-drop", default=True, help="Decode a random number of first tokens, or always all.")
 @click.option("--overfit", type=click.IntRange(1), help="Train on the middles of so many pictures alone, as a check.")

@@ -10,10 +10,11 @@ from odpiece.cli.options import (
     max_pixels_option,
     model_option,
     output_options,
+    preserve_option,
     shown,
     shown_input,
 )
-from odpiece.formats.files import check_output, read_bytes, write_bytes
+from odpiece.formats.files import check_output, read_bytes, times_of, write_bytes
 
 
 @click.command()
@@ -37,8 +38,9 @@ from odpiece.formats.files import check_output, read_bytes, write_bytes
 @model_option
 @batch_options
 @max_pixels_option
+@preserve_option
 @output_options
-def truncate(inputs, tokens, output, model, batch, max_pixels, force, console):
+def truncate(inputs, tokens, output, model, batch, max_pixels, preserve, force, console):
     """Keep exactly the first N tokens of every piece of the .odp files INPUT and code them again.
 
     \b
@@ -50,14 +52,15 @@ def truncate(inputs, tokens, output, model, batch, max_pixels, force, console):
     if batch.is_wanted(inputs, output):
         from odpiece.codec.batch.work import Truncating
 
-        run_batch(Truncating(tokens, max_pixels, model), inputs, output, batch, force, console)
+        run_batch(Truncating(tokens, max_pixels, model, preserve), inputs, output, batch, force, console)
     else:
         check_output(output, force)
         check_odp_output(output, force)
-        _truncate_one(inputs[0], tokens, output, model, max_pixels, force, console)
+        times = times_of(inputs[0], output) if preserve else None
+        _truncate_one(inputs[0], tokens, output, model, max_pixels, times, force, console)
 
 
-def _truncate_one(file, tokens, output, model, max_pixels, force, console):
+def _truncate_one(file, tokens, output, model, max_pixels, times, force, console):
     data = read_bytes(file)
 
     from odpiece.codec import truncate as truncate_data
@@ -65,5 +68,5 @@ def _truncate_one(file, tokens, output, model, max_pixels, force, console):
 
     with errors_about(shown_input(file)):
         shorter = truncate_data(data, tokens, model=model and load_model(model), max_pixels=max_pixels)
-    write_bytes(output, shorter, force)
+    write_bytes(output, shorter, force, times)
     console.result(f"{shown(output)}: {len(shorter)} bytes of {len(data)}")

@@ -56,7 +56,7 @@ def _checked_tokens(tokens):
     tokens = to_array(tokens, "tokens")
     if tokens.ndim != 4 or tokens.shape[3] != LATENTS_PER_TOKEN or not np.issubdtype(tokens.dtype, np.integer):
         raise OptionError(f"tokens are {tokens.dtype} {tokens.shape}, give integers (rows, columns, tokens, 3)")
-    if 0 in tokens.shape or np.abs(tokens.astype(np.int64)).max() > MAX_LATENT:
+    if 0 in tokens.shape or tokens.min() < -MAX_LATENT or tokens.max() > MAX_LATENT:
         raise OptionError(f"give at least one piece, and tokens from {-MAX_LATENT} to {MAX_LATENT}")
     check_count(tokens.shape[2], "the number of tokens")
     return tokens

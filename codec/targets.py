@@ -8,7 +8,8 @@ by what is typical.
 
 from dataclasses import dataclass
 from functools import partial
-from math import ceil, exp, floor, log
+from math import ceil, exp, floor, inf, log
+from numbers import Real
 
 import numpy as np
 
@@ -27,6 +28,7 @@ FIRST_BYTES, BYTES_GROWTH = 2.4e-4, 0.62
 HEADER_BYTES = 14
 OVERSHOOT = 1.2  # of steps beyond all trials
 NEAR_SIZE = 0.006  # half of what a file may be below its size, in log(bytes)
+ANY_SIZE = 1 << 40  # bytes: no file of ours is larger
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,27 @@ class Trial:
 
 
 def encode_to_size(pixels, size, *, effort=EFFORT, **options):
-    """The bytes of the best .odp file of at most `size` bytes; arguments as of `encode`.
+    """The bytes of the best .odp file of at most `size` bytes, 1 or more; arguments as of `encode`.
 
     Raises OptionError where no quality makes a file so small.
     """
+    size = check_target(size, "size", least=1)
+    return _best_of_size(analyzed(pixels, **options), min(size, ANY_SIZE), effort)
+
+
+def encode_to_bpp(pixels, bits, *, effort=EFFORT, **options):
+    """The bytes of the best .odp file of at most `bits` a pixel, more than 0; arguments as of `encode`.
+
+    Raises OptionError where no quality makes a file so small.
+    """
+    bits = min(check_target(bits, "bpp", above=0), 8 * ANY_SIZE)
     picture = analyzed(pixels, **options)
+    height, width = picture.pixels.shape[:2]
+    return _best_of_size(picture, max(1, int(bits * height * width / 8)), effort)
+
+
+def _best_of_size(picture, size, effort):
+    """The bytes of the best file of the Analyzed `picture` of at most `size` bytes. Raises OptionError."""
 
     def attempt(position):
         data = _encode(picture, position, effort)
@@ -99,6 +117,7 @@ def encode_to_score(pixels, target, scorer, scale, *, look=LOOKS[0], effort=EFFO
     `scorer(original)` gives a function from decoded pixels to a float that grows with quality, `scale` is its Scale;
     other arguments as of `encode`. Raises OptionError where no quality reaches it.
     """
+    check_target(target, "the quality to reach")
     picture = analyzed(pixels, **options)
     score = scorer(picture.pixels)
 
@@ -113,6 +132,14 @@ def encode_to_score(pixels, target, scorer, scale, *, look=LOOKS[0], effort=EFFO
     if best.value < target:
         raise OptionError(f"this picture reaches {scale.reached(best.value)} at best, ask for no more")
     return best.data
+
+
+def check_target(value, name, least=-inf, above=-inf):
+    """`value`. Raises OptionError, with its `name`, unless it is a finite number from `least` and above `above`."""
+    if isinstance(value, Real) and above < value < inf and value >= least:
+        return value
+    bound = f" of at least {least}" * (least > -inf) + f" above {above}" * (above > -inf)
+    raise OptionError(f"{name} is {value}, give a number{bound}")
 
 
 def psnr(a, b):

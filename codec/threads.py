@@ -1,5 +1,6 @@
 """Work on several segments at once: one Python thread a core, and one thread for the linear algebra in each."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
@@ -47,5 +48,14 @@ class _OneBlasThread:
                 self._keeper.submit(self._limit.__exit__, None, None, None).result()
                 self._keeper.shutdown()
 
+    def begin_in_child(self):
+        """In a forked process: the threads that are inside, or at the lock, are not in it."""
+        self._lock = Lock()
+        if self._inside:
+            self._inside = 0
+            self._limit.restore_original_limits()
+
 
 ONE_BLAS_THREAD = _OneBlasThread()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=ONE_BLAS_THREAD.begin_in_child)

@@ -95,6 +95,8 @@ def _checked_metadata(metadata):
     for name, value in metadata.items():
         if not (value is None or isinstance(value, (bytes, bytearray, memoryview))):
             raise OptionError(f"metadata {name} is of type {type(value).__name__}, give bytes")
+        if value and len(value) > MAX_CHUNK:
+            raise OptionError(f"the {name} has {len(value)} bytes, give at most {MAX_CHUNK}")
     return metadata
 
 

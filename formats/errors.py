@@ -9,6 +9,7 @@
     ├── DamagedError          7   an .odp file that is cut or damaged
     ├── OutputExistsError     8   an output that exists and may not be replaced
     ├── OutputError           9   an output that cannot be written
+    │   └── ReaderGoneError 141   standard output that nobody reads any more, as after `| head`: no message is due
     ├── MissingExtraError    10   a feature whose optional dependency is not installed
     ├── BatchError           11   some files of many could not be done; the others are
     └── DeviceError          12   a device that is not there or cannot be used
@@ -55,6 +56,10 @@ class OutputError(OdpieceError):
     exit_code = 9
 
 
+class ReaderGoneError(OutputError):
+    exit_code = 141  # as of programs that SIGPIPE ends
+
+
 class MissingExtraError(OdpieceError):
     exit_code = 10
 
@@ -65,3 +70,9 @@ class BatchError(OdpieceError):
 
 class DeviceError(OdpieceError):
     exit_code = 12
+
+
+def told(error):
+    """An exception as one line, its kind first unless it is ours."""
+    lines = str(error).splitlines() or [""]
+    return lines[0] if isinstance(error, OdpieceError) else f"{type(error).__name__}: {lines[0]}"

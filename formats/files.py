@@ -8,17 +8,25 @@ import os
 import re
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from odpiece.formats import remote
-from odpiece.formats.errors import ImageError, OutputError, OutputExistsError
+from odpiece.formats.errors import ImageError, OptionError, OutputError, OutputExistsError, ReaderGoneError
 
 STANDARD = "-"
 ODP_SUFFIXES = (".odp", ".odpi")
 URL = re.compile(r"[a-z][a-z0-9+.-]+://")
 STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
-NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTSUP}  # file systems without hard links
+NO_LINKS = {
+    errno.EPERM,
+    errno.EACCES,
+    errno.EINVAL,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+    errno.ENOTSUP,
+}  # file systems without hard links
 
 
 def local_path(path):
@@ -46,10 +54,12 @@ def add_suffix(path, suffix):
     return (path if is_remote(path) else str(Path(local_path(path)))) + suffix
 
 
-def encoded_name(path):
-    """The name of the .odp file of a picture: .odp for its suffix, or added to that of a decoded one (a.odp.png)."""
+def encoded_name(path, keep_name=False):
+    """The name of the .odp file of a picture: .odp for its suffix, or added to that of a decoded one (a.odp.png), and
+    to every one if `keep_name`.
+    """
     is_decoded = os.path.splitext(os.path.splitext(path)[0])[1].lower() in ODP_SUFFIXES
-    return add_suffix(path, ".odp") if is_decoded else with_suffix(path, ".odp")
+    return add_suffix(path, ".odp") if keep_name or is_decoded else with_suffix(path, ".odp")
 
 
 def read_bytes(path):
@@ -100,10 +110,24 @@ def check_output(path, force):
         raise OutputExistsError(f"{path} exists, use --force to replace it")
 
 
-def write_bytes(path, data, force=False):
+def times_of(path, output):
+    """The times of the file `path` for `output`, of the last access and the last change in nanoseconds, as
+    `write_bytes` takes them; None for standard input. Raises ImageError, and OptionError where either is a URL.
+    """
+    if url := next(filter(is_remote, (path, output)), None):
+        raise OptionError(f"{url} is a URL, which has no times to preserve: leave out --preserve")
+    try:
+        status = None if str(path) == STANDARD else os.stat(local_path(path))
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror}") from None
+    return status and (status.st_atime_ns, status.st_mtime_ns)
+
+
+def write_bytes(path, data, force=False, times=None):
     """Write `data` to the file `path`, whole or not at all, or to standard output for "-".
 
-    The bytes go to a temporary name in the same folder, which is then renamed. Raises OutputError, or
+    The bytes go to a temporary name in the same folder, which gets `times` (see `times_of`; None: now) and is then
+    renamed. What is replaced keeps its permissions, a link the name that it points to. Raises OutputError, or
     OutputExistsError where the name is taken and `force` is false.
     """
     check_output(path, force)
@@ -121,11 +145,12 @@ def write_bytes(path, data, force=False):
             with open(path if number is None else number, "wb", closefd=number is None) as out:
                 out.write(data)
         else:
-            _write_and_rename(Path(path), data, force)
+            _write_and_rename(_target(path) if force else Path(path), data, force, times)
     except FileExistsError:
         raise OutputExistsError(f"{path} exists, use --force to replace it") from None
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from None
+        gone = str(path) == STANDARD and isinstance(error, BrokenPipeError)
+        raise (ReaderGoneError if gone else OutputError)(f"cannot write {path}: {error.strerror}") from None
 
 
 def make_folder(path):
@@ -139,12 +164,22 @@ def make_folder(path):
         raise OutputError(f"cannot make the folder {path}: {error.strerror}") from None
 
 
-def _write_and_rename(path, data, force):
+def _target(path):
+    """The file that `path` means, through links, whether it exists or not."""
+    target = os.path.realpath(path)
+    if os.path.islink(target):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return Path(target)
+
+
+def _write_and_rename(path, data, force, times):
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".partial", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as out:
             out.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
+        _set_permissions(temporary, path)
+        if times:
+            _set_times(temporary, times, path)
         if force:
             os.replace(temporary, path)
         else:
@@ -152,6 +187,30 @@ def _write_and_rename(path, data, force):
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _set_permissions(temporary, path):
+    """Those of the file `path` that will be replaced, else those of any new file.
+
+    Where the file system refuses, as network folders and exFAT do, it stays as it was made.
+    """
+    try:
+        before = os.stat(path)
+        mode = before.st_mode & 0o777
+    except OSError:
+        before, mode = None, 0o666 & ~_umask()
+    with suppress(OSError):
+        if before and hasattr(os, "chown"):  # which is for the superuser, whose outputs would else be closed to others
+            os.chown(temporary, before.st_uid, before.st_gid)
+    with suppress(OSError):
+        os.chmod(temporary, mode)
+
+
+def _set_times(temporary, times, path):
+    try:
+        os.utime(temporary, ns=times)
+    except OSError as error:
+        raise OutputError(f"cannot set the times of {path}: {error.strerror}, leave out --preserve") from None
 
 
 def _rename_to_free_name(temporary, path):

@@ -1,12 +1,13 @@
-"""What lies in a folder and in the folders below it, on this machine or at a URL."""
+"""What lies in a folder and in the folders below it, on this machine or at a URL, or stands in a list."""
 
+import codecs
 import os
 import posixpath
 import tempfile
 from dataclasses import dataclass, field
 
 from odpiece.formats import remote
-from odpiece.formats.files import is_remote, local_path
+from odpiece.formats.files import is_remote, local_path, read_bytes
 
 
 @dataclass
@@ -53,6 +54,17 @@ def list_folder(folder, leave_out=None):
         listing.files += [os.path.normpath(os.path.join(below, name)) for name in files if name[0] != "."]
     listing.files.sort()
     return listing
+
+
+def read_names(path):
+    """The names in the list file `path` ("-": standard input), one a line or with zero bytes between, as the system
+    gives names to programs; a byte-order mark, as editors on Windows write, is none of them. Raises ImageError.
+    """
+    data = read_bytes(path)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        data = data.decode("utf-16", "replace").encode()
+    data = data.removeprefix(codecs.BOM_UTF8)
+    return [os.fsdecode(name) for name in (data.split(b"\0") if b"\0" in data else data.splitlines()) if name]
 
 
 def _is_hidden(path):

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, ImageFile
 from odpiece.formats.chunks import ChunkType, metadata_of
 from odpiece.formats.container import MAGIC, unpack
 from odpiece.formats.errors import NotOdpError, OdpieceError, OptionError
-from odpiece.formats.images import NAMES
+from odpiece.formats.metadata import NAMES
 
 FORMAT = "ODP"
 MIME = "image/x-odp"

@@ -139,7 +139,7 @@ def open_model(path, backend="onnx", device="cpu"):
     """The Model in the weights file `path` (a Path), which need not be installed. Raises as `load_model` does."""
     sha256 = file_hash(path)
     if sha256 is None:
-        raise DamagedError(f"{path} cannot be read")
+        raise OptionError(f"cannot read {path}, give a model's weights file")
     return _model(path.stem, path, sha256, backend, choose_device(backend, device))
 
 

@@ -3,7 +3,9 @@
 import io
 import os
 from contextlib import redirect_stdout, suppress
+from ctypes import py_object, pythonapi
 from threading import Lock, Thread
+from weakref import WeakSet
 
 import numpy as np
 
@@ -76,6 +78,18 @@ def _session(graph, tensors, device):
     return session, values
 
 
+_EVERYWHERE = WeakSet()  # all _Sessions there are
+
+
+def _begin_in_child():
+    for sessions in _EVERYWHERE:
+        sessions.begin_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
+
+
 class _Sessions:
     """Sessions on `device`, "cpu" (all cores, or as models/threads.py says) or "cuda", made at first use.
 
@@ -85,7 +99,19 @@ class _Sessions:
 
     def __init__(self, load, graph, device="cpu"):
         self._load, self._graph, self.device = load, graph, device
+        self._begin()
+        _EVERYWHERE.add(self)
+
+    def _begin(self):
         self._sessions, self._locks = {}, {name: Lock() for name in PREFIXES}
+
+    def begin_in_child(self):
+        """In a forked process: make sessions anew, for the threads of those that there are, and perhaps whoever held
+        a lock, are not in it. Their end would wait for these threads, so they never end.
+        """
+        for session in self._sessions.values():
+            pythonapi.Py_IncRef(py_object(session))
+        self._begin()
 
     def prepare(self, *names):
         """Begin to make the sessions of these graphs in a thread, for whoever will need them soon."""

@@ -4,6 +4,7 @@ Everything is in float32, on CUDA with PyTorch's default for convolutions, TF32,
 float16) are exact: why not half precision, see docs/decisions/speed.md.
 """
 
+import os
 import warnings
 from threading import Lock
 
@@ -15,6 +16,10 @@ from odpiece.models.interface import PIECE, grain, octave_weights
 from odpiece.models.nets.bands.transform import NATURAL, Architecture, Tokenizer
 from odpiece.models.nets.one_d_piece.architecture import Architecture as OneDPieceArchitecture
 from odpiece.models.nets.one_d_piece.network import OneDPiece
+
+# The threads of the parent, which its pool would wait for, are not in a forked process
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def cuda_fault():

@@ -25,16 +25,22 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def models_folder():
-    """Where the user's models are; it need not exist."""
+    """Where the user's models are; it need not exist. Raises OutputError for a user without a home."""
     if os.environ.get("ODPIECE_MODELS"):
         return Path(os.environ["ODPIECE_MODELS"])
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    try:
+        base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    except RuntimeError:
+        raise OutputError("this user has no home: set $ODPIECE_MODELS to a folder for models") from None
     return Path(base) / "odpiece" / "models"
 
 
 def user_folders():
-    """The folders of the user's models, by name."""
-    return sorted(record.parent for record in models_folder().glob(f"[!.]*/{RECORD}"))
+    """The folders of the user's models, by name; none where there is no home or it cannot be read."""
+    try:
+        return sorted(record.parent for record in models_folder().glob(f"[!.]*/{RECORD}"))
+    except (OutputError, OSError):
+        return []
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,12 @@ def file_hash(path):
 
 
 def check_name(name, force=False):
-    """Raise OptionError for what cannot name a model, OutputExistsError for a taken name unless `force`."""
+    """Raise OptionError for what cannot name a model, OutputExistsError for a taken name unless `force`, and as
+    models_folder does.
+    """
     if not NAME.fullmatch(name):
         raise OptionError(f"{name!r} cannot name a model: give letters, digits, dots, dashes, underscores")
-    if (models_folder() / name).exists() and not force:
+    if os.path.lexists(models_folder() / name) and not force:
         raise OutputExistsError(f"model {name} exists, use --force to replace it")
 
 
@@ -107,7 +115,7 @@ def new_model(name, force=False):
         (made / RECORD).write_text(json.dumps({"files": files}, indent=2) + "\n")
         target = models_folder() / name
         try:
-            if target.exists():
+            if os.path.lexists(target):
                 os.replace(target, scratch / "former")
             os.replace(made, target)
         except OSError as error:

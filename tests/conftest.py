@@ -17,7 +17,13 @@ from odpiece.models.library import load_model
 
 ROOT = Path(__file__).resolve().parent.parent
 
-hypothesis.settings.register_profile("odpiece", deadline=None, derandomize=True, max_examples=60)
+hypothesis.settings.register_profile(
+    "odpiece",
+    deadline=None,
+    derandomize=True,
+    max_examples=60,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # by the clock, which a busy machine cannot help
+)
 hypothesis.settings.load_profile("odpiece")
 
 

@@ -54,6 +54,7 @@ BEYOND = {
     # what counts a model's tables, with the codec, writes them into the model
     "codec/bands/export.py": ["odpiece.models.prior", "odpiece.models.training"],
     "codec/one_d_piece/histograms.py": ["odpiece.models.tile_tables"],
+    "models/training/": ["odpiece.formats"],  # pictures are read there as everywhere
 }
 FAMILIES = ("bands", "one_d_piece")  # of models: a room of this name in each of the folders that know families
 DOOR = ("odpiece.codec", "odpiece.codec.files")  # to the families of codec/
@@ -268,3 +269,15 @@ def test_there_are_doctests_and_all_modules_are_walked():
     assert len(MODULES) == len(SOURCES)
     examples = doctest.DocTestFinder().find(importlib.import_module("odpiece.codec.files"))
     assert any(test.examples for test in examples)
+
+
+LONGEST_WAIT = 600  # seconds
+
+
+@pytest.mark.parametrize("path", TESTS, ids=str)
+def test_no_test_gives_up_waiting_on_a_busy_machine(path):
+    """Whatever waits for other processes waits as long as they take; a limit is for what would never end."""
+    calls = [node for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.Call)]
+    limits = [keyword.value for call in calls for keyword in call.keywords if keyword.arg == "timeout"]
+    short = [ast.unparse(limit) for limit in limits if isinstance(limit, ast.Constant) and limit.value < LONGEST_WAIT]
+    assert short == []

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from odpiece.codec.arguments import check_flag, check_whole
 from odpiece.codec.bands.coders import coder_of
 from odpiece.codec.bands.quantization import source
-from odpiece.codec.bands.refinement import ROUNDS, refine, tiled_error
+from odpiece.codec.bands.refinement import ROUNDS, Search, refine
 from odpiece.codec.bands.segments import decode_segments, encode_segments, join_groups, join_tokens
 from odpiece.codec.bands.tokens import first_groups
 from odpiece.codec.bands.windows import analyze, synthesize
@@ -85,12 +85,10 @@ class BandsPicture(Analyzed):
             segments, tokens = encode_segments(source_of, self._coder, header)
             return pack(header, tokens, segments, self._chunks), tokens
 
-        def measure(tokens, latents):
-            return tiled_error(self.model.transform, tokens, q, self.pixels, self._alpha, latents)
-
         latents = self._latents_at(q)
         if last:
             self._latents, self._most = (), 0
         elif ROUNDS[effort]:
             latents = tuple(z.copy() if z.flags.writeable else z for z in latents)
-        return refine(latents, q, slope, code, measure, ROUNDS[effort])
+        search = Search(self.model.transform, latents, q, self.pixels, self._alpha)
+        return refine(search, q, slope, code, ROUNDS[effort])

@@ -3,7 +3,8 @@
 The analysis only estimates which latents reproduce a picture best. Each round codes the picture, takes the
 gradient of the decoded picture's squared error in the latents, moves the latents against it, and rounds them
 again by what they cost: proximal gradient descent on D + lambda * R, as in iterative shrinkage (Daubechies,
-Defrise and De Mol 2004). The file with the least D + lambda * R of all rounds is kept.
+Defrise and De Mol 2004). Pieces whose error a move has made larger go back most of the way. The file with the least
+D + lambda * R of all rounds is kept.
 """
 
 import numpy as np
@@ -15,44 +16,81 @@ from odpiece.models.interface import BANDS, LAMBDA, PIECE, step_size
 ROUNDS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # by effort, 0..9
 TILE, MARGIN = 12, 2  # pieces: larger pictures go through the synthesis in overlapping squares, to bound memory
 PACE = 0.5  # part of the way to what the gradient asks for, were the synthesis orthonormal
+OVERSHOT = 1.1  # times its least error so far: a piece above has gone too far. Cheaper tokens cost less error than that
+WAY_LEFT = 0.25  # of a move that went too far
 
 
-def refine(latents, q, slope, code, measure, rounds):
-    """The cheapest of the files that `code` makes of float `latents` and of `rounds` corrections, in place, of them.
+def refine(search, q, slope, code, rounds):
+    """The cheapest of the files that `code` makes of the latents of `search`, a Search or alike, in so many rounds.
 
-    `code(latents)` gives (the bytes of a file, its Tokens). `measure(tokens, latents)` gives the squared error of the
-    decoded picture, and moves the latents, unless they are None, against its gradient.
+    `code(latents)` gives (the bytes of a file, its Tokens). Where the last round went too far there is one more.
     """
-    data, tokens = code(latents)
+    data, tokens = code(search.latents)
     best, least = data, np.inf
-    for number in range(rounds + 1 if rounds else 0):
-        distance = measure(tokens, latents if number < rounds else None)
+    for number in range(rounds + 2 if rounds else 0):
+        distance = search.measure(tokens, move=number < rounds)
         cost = distance / step_size(q) ** 2 + slope * LAMBDA * 8 * len(data)
         if cost < least:
             best, least = data, cost
-        if number < rounds:
-            del tokens  # before others take as much memory
-            data, tokens = code(latents)
+        if number > rounds or number == rounds and not search.step_back():
+            break
+        del tokens  # before others take as much memory
+        data, tokens = code(search.latents)
     return best
 
 
-def tiled_error(transform, tokens, q, pixels, alpha=None, latents=None):
-    """The sum of squared errors, by Transform.error, of the picture of Tokens, tile after tile.
+class Search:
+    """Latents of a picture, moved in place towards those of the least squared error, by Transform.error.
 
-    `pixels` are uint8 (H, W, 3) or grey (H, W); those whose `alpha` (H, W) is 0 do not count. Moves `latents`, if
-    given, in place to where the gradients ask for. Near the borders of tiles the synthesis sees MARGIN pieces of what
-    lies beyond.
+    `pixels` are uint8 (H, W, 3) or grey (H, W); those whose `alpha` (H, W) is 0 do not count. Large pictures are seen
+    in tiles; near their borders the synthesis sees MARGIN pieces of what lies beyond.
     """
-    total, used = 0.0, [band for band in BANDS if band.first_token < q]
-    for window in windows(*tokens.lengths.shape, TILE, MARGIN):
-        decoded = dequantize(crop_tokens(tokens, window.outer), q)
-        seen = padded_pixels(pixels, window.outer), _importance(pixels, alpha, window.outer)
-        errors, gradients = transform.error(decoded, q, *seen, latents is not None)
-        total += float(errors[window.inside].sum(dtype=np.float64))
-        for band, z, d, g in zip(used, latents or (), decoded, gradients):
-            here = crop(z, band, window.inner)
-            here += PACE * crop(d - g / 2, band, window.inside) - PACE * here
-    return total
+
+    def __init__(self, transform, latents, q, pixels, alpha=None):
+        self.latents, self._before = latents, None
+        self._transform, self._q, self._pixels, self._alpha = transform, q, pixels, alpha
+        self._used = [band for band in BANDS if band.first_token < q]
+        self._errors = np.full(latents[0].shape[1:], np.inf)  # of each piece, where it was best
+        self._astray = np.zeros(latents[0].shape[1:], dtype=bool)
+
+    def measure(self, tokens, move=False):
+        """The sum of squared errors of the picture of Tokens; with `move` the latents follow its gradient."""
+        if move and self._before is None:
+            self._before = tuple(z.copy() for z, _ in zip(self.latents, self._used))
+        total = 0.0
+        for window in windows(*tokens.lengths.shape, TILE, MARGIN):
+            decoded = dequantize(crop_tokens(tokens, window.outer), self._q)
+            seen = padded_pixels(self._pixels, window.outer), _importance(self._pixels, self._alpha, window.outer)
+            errors, gradients = self._transform.error(decoded, self._q, *seen, move)
+            found, best = errors[window.inside], self._errors[window.inner]
+            total += float(found.sum(dtype=np.float64))
+            self._astray[window.inner] = found > OVERSHOT * best
+            best[:] = np.where(self._astray[window.inner], best, found)
+            if move:
+                self._move(window, decoded, gradients)
+        return total
+
+    def step_back(self):
+        """Take pieces that the last move led astray most of the way back. Returns whether there are any."""
+        if not self._astray.any():
+            return False
+        for band, z, before in zip(self._used, self.latents, self._before):
+            z[:] = np.where(_grid(self._astray, band), before + WAY_LEFT * (z - before), z)
+        return True
+
+    def _move(self, window, decoded, gradients):
+        astray = self._astray[window.inner]
+        for band, z, old, d, g in zip(self._used, self.latents, self._before, decoded, gradients):
+            here, before, stay = crop(z, band, window.inner), crop(old, band, window.inner), _grid(astray, band)
+            back = before + WAY_LEFT * (here - before)
+            on = here + PACE * (crop(d - g / 2, band, window.inside) - here)
+            before[:] = np.where(stay, before, here)
+            here[:] = np.where(stay, back, on)
+
+
+def _grid(pieces, band):
+    """Values of pieces (rows, columns) on the band's grid of blocks."""
+    return pieces.repeat(band.side, 0).repeat(band.side, 1)
 
 
 def _importance(pixels, alpha, pieces):

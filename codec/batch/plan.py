@@ -144,8 +144,10 @@ def _without_doubles(jobs):
 
 
 def _collision(first, second):
+    suffixes = {os.path.splitext(job.input)[1].lower() for job in (first, second)}
+    hint = ", or keep their suffixes by --keep-names" * (len(suffixes) == 2 and second.output.endswith(".odp"))
     message = f"{first.input} and {second.input} would both become {second.output}: rename one, or give them apart"
-    return OptionError(message)
+    return OptionError(message + hint)
 
 
 def _split_existing(plan, existing):

@@ -11,7 +11,7 @@ import pickle
 import socket
 import sys
 import warnings
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from importlib import metadata
 
@@ -48,7 +48,8 @@ def do_all(jobs, work, force=False, workers=None, address=None):
     MissingExtraError, OptionError where no cluster answers, OdpieceError where Ray fails.
     """
     lost = dict(enumerate(jobs))
-    with redirect_stdout(_Aside(sys.stdout)), _connected(address) as ray:
+    aside = redirect_stdout(_Aside(sys.stdout)) if sys.stdout else nullcontext()
+    with aside, _connected(address) as ray:
         for _ in range(ROUNDS):
             for number, record in _results(ray, lost, work, force, workers) if lost else ():
                 yield _named_as(lost.pop(number), record)

@@ -11,13 +11,24 @@ from odpiece.formats.errors import OdpieceError, OutputExistsError
 from odpiece.formats.files import (
     ODP_SUFFIXES,
     add_suffix,
+    check_output,
     encoded_name,
+    is_remote,
     local_path,
     make_folder,
     read_bytes,
+    times_of,
     write_bytes,
 )
-from odpiece.formats.images import OPAQUE, SUFFIXES, read_image, write_image
+from odpiece.formats.images import (
+    SUFFIXES,
+    few_colours,
+    fitting_metadata,
+    keeps_alpha,
+    read_image,
+    resized,
+    write_image,
+)
 from odpiece.models.interface import LOOKS
 from odpiece.models.library import load_model
 
@@ -61,7 +72,8 @@ class Record:
 @dataclass(frozen=True)
 class Encoding:
     """Work: pictures to .odp files. `target` is "quality", "size", "bpp", "psnr", "ssim" or "lpips" and `value` its
-    number; the others as of `encode` in codec/files.py and of `read_image`.
+    number; `keep_names` adds .odp to the whole names of pictures, `preserve` gives files the times of their pictures;
+    the others as of `encode` in codec/files.py and of `read_image`.
     """
 
     target: str
@@ -75,6 +87,9 @@ class Encoding:
     device: str = "cpu"
     model_name: str | None = None
     overlap: int | None = None
+    allow_truncated: bool = False
+    keep_names: bool = False
+    preserve: bool = False
     candidates = SUFFIXES
     candidates_are = "pictures"
 
@@ -93,11 +108,12 @@ class Encoding:
 
     def output_name(self, path):
         """The name of the file that is made of the file `path`."""
-        return encoded_name(path)
+        return encoded_name(path, self.keep_names)
 
     def read(self, data, name):
         """The Picture in the bytes of the picture file `name`. Raises ImageError."""
-        return read_image(data, name, keep=self.keep, max_pixels=self.max_pixels)
+        options = {"keep": self.keep, "max_pixels": self.max_pixels, "allow_truncated": self.allow_truncated}
+        return read_image(data, name, **options)
 
     def encode(self, picture):
         """(bytes of the .odp file of a Picture, its q). Raises OptionError, MissingExtraError."""
@@ -131,7 +147,11 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Work: .odp files to pictures of the kind `suffix`; `tokens` None is all, see `codec.decode`."""
+    """Work: .odp files to pictures of the kind `suffix`; `tokens` None is all, see `codec.decode`.
+
+    With `max_side` a picture of more pixels a side is made smaller; with `strip` metadata is left out; with
+    `preserve` pictures get the times of their files.
+    """
 
     suffix: str = ".png"
     tokens: int | None = None
@@ -141,6 +161,9 @@ class Decoding:
     backend: str = "onnx"
     device: str = "cpu"
     model_name: str | None = None
+    max_side: int | None = None
+    strip: bool = False
+    preserve: bool = False
     candidates = frozenset(ODP_SUFFIXES)
     candidates_are = ".odp files"
 
@@ -162,34 +185,55 @@ class Decoding:
         return (read_partial if self.allow_partial else read)(data, model=self.model, max_pixels=self.max_pixels)
 
     def picture(self, contents):
-        """uint8 of the shape that was encoded."""
-        return contents.picture(contents.tokens.first(self.tokens or contents.header.limit), self.look)
+        """uint8 of the shape that was encoded, or smaller by `max_side`."""
+        return self.shrunk(contents.picture(contents.tokens.first(self.tokens or contents.header.limit), self.look))
 
-    def warnings(self, contents, pixels):
-        """What of the picture is missing, a line each."""
+    def shrunk(self, pixels):
+        """`pixels`, uint8 (H, W) or (H, W, channels), or fewer of them, of the same proportions, by `max_side`."""
+        height, width = pixels.shape[:2]
+        factor = min(1.0, (self.max_side or MAX_PIXELS) / max(height, width))
+        return resized(pixels, *(max(1, round(side * factor)) for side in (height, width)))
+
+    def write(self, contents, pixels):
+        """(bytes of the picture file of the Contents' `pixels`, what of the picture is missing, a line each).
+
+        Raises OptionError.
+        """
+        grey = pixels.ndim == 2 or pixels.shape[2] == 2
+        wanted = {} if self.strip else contents.metadata
+        metadata, lines = fitting_metadata(wanted, self.suffix, grey) if wanted else ({}, [])
+        return write_image(pixels, self.suffix, metadata), (*self._warnings(contents, pixels), *lines)
+
+    def _warnings(self, contents, pixels):
         lines = []
         if not contents.complete:
             whole = f"{contents.whole_segments} of {contents.header.segments} segments are whole"
             lines.append(f"cut or damaged: {contents.certain} tokens could be decoded, {whole}")
-        if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and self.suffix in OPAQUE:
+        if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and not keeps_alpha(self.suffix):
             lines.append(f"{self.suffix} files have no transparency, the picture is laid on white")
-        return tuple(lines)
+        if pixels.ndim == 3 and (line := few_colours(self.suffix)):
+            lines.append(line)
+        return lines
 
     def __call__(self, data, job, record):
         contents = self.read(data)
         pixels = self.picture(contents)
         record.height, record.width = pixels.shape[:2]
-        record.q, record.warnings = contents.header.q, self.warnings(contents, pixels)
-        return write_image(pixels, self.suffix, contents.metadata)
+        packed, record.warnings = self.write(contents, pixels)
+        record.q = contents.header.q
+        return packed
 
 
 @dataclass(frozen=True)
 class Truncating:
-    """Work: .odp files to .odp files of the first `tokens` tokens of each piece, see `codec.truncate`."""
+    """Work: .odp files to .odp files of the first `tokens` tokens of each piece, see `codec.truncate`; `preserve`
+    gives them the times of the longer ones.
+    """
 
     tokens: int
     max_pixels: int = MAX_PIXELS
     model_name: str | None = None
+    preserve: bool = False
     candidates = Decoding.candidates
     candidates_are = Decoding.candidates_are
 
@@ -211,13 +255,17 @@ class Truncating:
 def do(job, work, force=False, again=False):
     """The Record of a Job that an Encoding or a Decoding does, whatever happens.
 
-    With `again` an output that exists with the very bytes is a success: an earlier try got that far.
+    With `again` an output that exists with the very bytes is a success: an earlier try got that far. Else one that
+    has come since the plan was made is an error before the work: another run may be at the same files.
     """
     record, began = Record(job.input, job.output), time.perf_counter()
     try:
+        if not (again or is_remote(job.output)):
+            check_output(job.output, force)
+        times = times_of(job.input, job.output) if work.preserve else None
         data = read_bytes(job.input)
         result = work(data, job, record)
-        _write(job.output, result, force, again)
+        _write(job.output, result, force, again, times)
         record.input_bytes, record.bytes, record.pixels = len(data), len(result), record.width * record.height
     except OdpieceError as error:
         record.error, record.exit_code = str(error), error.exit_code
@@ -230,10 +278,10 @@ def do(job, work, force=False, again=False):
     return record
 
 
-def _write(path, data, force, again):
+def _write(path, data, force, again, times):
     make_folder(os.path.dirname(local_path(path)) or ".")
     try:
-        write_bytes(path, data, force)
+        write_bytes(path, data, force, times)
     except OutputExistsError:
         if not again or read_bytes(path) != data:
             raise
@@ -243,15 +291,10 @@ def _encode(pixels, target, value, options):
     """The bytes of a file of `pixels` that meets the `value` of the `target`."""
     if target == "quality":
         return encode(pixels, value, **options)
-    if target in ("size", "bpp"):
-        from odpiece.codec.targets import encode_to_size
+    if target in ("size", "bpp", "psnr"):
+        from odpiece.codec.targets import encode_to_bpp, encode_to_psnr, encode_to_size
 
-        size = value if target == "size" else int(value * pixels.shape[0] * pixels.shape[1] / 8)
-        return encode_to_size(pixels, size, **options)
-    if target == "psnr":
-        from odpiece.codec.targets import encode_to_psnr
-
-        return encode_to_psnr(pixels, value, **options)
+        return {"size": encode_to_size, "bpp": encode_to_bpp, "psnr": encode_to_psnr}[target](pixels, value, **options)
     from odpiece.codec.comparison.goals import encode_to_ms_ssim, encode_to_st_lpips
 
     return {"ssim": encode_to_ms_ssim, "lpips": encode_to_st_lpips}[target](pixels, value, **options)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from odpiece.codec.comparison.metrics import find_metric
-from odpiece.codec.targets import MS_SSIM, ST_LPIPS, encode_to_score
+from odpiece.codec.targets import MS_SSIM, ST_LPIPS, check_target, encode_to_score
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import LOOKS
 
@@ -21,7 +21,9 @@ def encode_to_st_lpips(pixels, target, **options):
 
     Raises OptionError where no quality reaches it, MissingExtraError.
     """
-    return encode_to_score(pixels, -target, _grower("st-lpips"), ST_LPIPS, look=LOOKS[1], **options)
+    return encode_to_score(
+        pixels, -check_target(target, "ST-LPIPS"), _grower("st-lpips"), ST_LPIPS, look=LOOKS[1], **options
+    )
 
 
 def _grower(name):

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from odpiece.codec.comparison.metrics import find_metric
+from odpiece.formats.errors import OutputError
 from odpiece.formats.files import make_folder, write_bytes
 
 BPP_RANGE = (0.003, 0.2)  # bits a pixel, of the whole file
@@ -63,32 +64,43 @@ class Record:
         self._name = f"{original.sha256[:32]}-{codec.name}.json"
         self._path = cache and Path(cache) / self._name
         self._version, self._all, self._changed = codec.version(), {}, False
-        if self._path and self._path.is_file():
-            with contextlib.suppress(ValueError):  # a damaged file is written anew
-                self._all = json.loads(self._path.read_text())
+        if self._path:
+            with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):  # a damaged file is written anew
+                self._all = {key: Trial(**facts) for key, facts in json.loads(self._path.read_text()).items()}
 
     def _key(self, quality, scale):
         return f"{self._version} {quality} {scale}"
 
     def get(self, quality, scale):
         """The Trial, None where it was never made."""
-        found = self._all.get(self._key(quality, scale))
-        return found and Trial(**found)
+        return self._all.get(self._key(quality, scale))
 
     def put(self, trial):
-        self._all[self._key(trial.quality, trial.scale)] = asdict(trial)
+        self._all[self._key(trial.quality, trial.scale)] = trial
         self._changed = True
 
     def save(self):
         if self._path and self._changed:
-            make_folder(self._path.parent)
-            write_bytes(self._path, json.dumps(self._all).encode(), force=True)
+            facts = {key: asdict(trial) for key, trial in self._all.items()}
+            with contextlib.suppress(OutputError):  # as on a full disk: what was measured counts all the same
+                make_folder(self._path.parent)
+                write_bytes(self._path, json.dumps(facts).encode(), force=True)
 
 
 def default_cache():
-    """Folder for results: $XDG_CACHE_HOME/odpiece/compare or ~/.cache/odpiece/compare."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "odpiece" / "compare"
+    """The folder for results, made where it is missing: $XDG_CACHE_HOME/odpiece/compare or ~/.cache/odpiece/compare.
+
+    Raises OutputError where there can be none.
+    """
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        raise OutputError("this user has no home: set $XDG_CACHE_HOME to a folder") from None
+    cache = Path(base) / "odpiece" / "compare"
+    make_folder(cache)
+    if not os.access(cache, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write into {cache}")
+    return cache
 
 
 def measure(original, codec, metrics, cache=None):

@@ -29,15 +29,16 @@ def require_page():
             raise ImportError("plotly")
 
 
-def page(measured, codecs, found, rates, metrics, read):
+def page(measured, codecs, found, rates, metrics, read, look):
     """The bytes of the page; `found` and `rates` as of report.rows and report.bd_rates.
 
     `codecs` are {name: Codec}, all that were measured; `read(name)` gives the uint8 (H, W, 3) pixels of a Measured's
-    picture. Raises MissingExtraError.
+    picture, and `look` names the reference's. Raises MissingExtraError.
     """
     with extra("--html"):
         from plotly.offline import get_plotlyjs
     data = {
+        "look": look,
         "metrics": {m: METRICS[m].title for m in metrics},
         "curves": [_mean_curves(found, metrics, len(measured)), *(_curves(picture, metrics) for picture in measured)],
         "rates": {CODECS[peer].title: [rates[peer][m] for m in metrics] for peer in rates},

@@ -18,7 +18,7 @@ from PIL import Image, features
 from odpiece.codec.comparison import thumbhash
 from odpiece.codec.comparison.extra import extra
 from odpiece.codec.files import decode, encode
-from odpiece.formats.errors import OptionError
+from odpiece.formats.errors import MissingExtraError, OptionError
 from odpiece.models.interface import LOOKS
 from odpiece.models.library import load_model
 
@@ -67,9 +67,15 @@ def _resized(pixels, size, filter):
     return np.asarray(Image.fromarray(pixels).resize(size, filter))
 
 
+def _plain(pixels):
+    """Grey (H, W) where all channels are equal, as whoever has a grey picture would encode it."""
+    grey = (pixels[..., :1] == pixels).all()
+    return np.ascontiguousarray(pixels[..., 0]) if grey else pixels
+
+
 def _pack_pillow(format, options, pixels, quality):
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, format, quality=quality, **options)
+    Image.fromarray(_plain(pixels)).save(out, format, quality=quality, **options)
     return out.getvalue()
 
 
@@ -127,25 +133,34 @@ def _version_of_thumbhash():
     return "1"
 
 
-def _pack_blurhash(pixels, quality):
+def _blurhash():
+    """The module of the distribution blurhash-python. Raises MissingExtraError."""
     with extra("BlurHash"):
         import blurhash
+    if not hasattr(blurhash, "BlurhashDecodeError"):
+        raise MissingExtraError(
+            "another package is imported as blurhash: pip uninstall blurhash, "
+            "then pip install --force-reinstall blurhash-python"
+        )
+    return blurhash
+
+
+def _pack_blurhash(pixels, quality):
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # Pillow's, of getdata
-        return blurhash.encode(_within(pixels, BLURHASH_SIDE), *map(int, quality.split("x"))).encode()
+        return _blurhash().encode(_within(pixels, BLURHASH_SIDE), *map(int, quality.split("x"))).encode()
 
 
 def _unpack_blurhash(data, shape):
-    with extra("BlurHash"):
-        import blurhash
-    return np.asarray(blurhash.decode(data.decode(), *shape[1::-1]).convert("RGB"))
+    return np.asarray(_blurhash().decode(data.decode(), *shape[1::-1]).convert("RGB"))
 
 
 def _pack_odpiece(pixels, quality):
-    return encode(pixels, quality)
+    return encode(_plain(pixels), quality)
 
 
 def _unpack_odpiece(look, data, shape):
-    return decode(data, look=look)
+    pixels = decode(data, look=look)
+    return pixels if pixels.ndim == 3 else pixels[..., None].repeat(3, axis=2)
 
 
 @cache

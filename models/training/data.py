@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import queue
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from odpiece.formats.errors import OptionError
+from odpiece.formats.alpha import fill_transparent
+from odpiece.formats.errors import ImageError, OptionError, OutputError
+from odpiece.formats.files import read_bytes
+from odpiece.formats.images import SUFFIXES, read_image
 
 CROP = 256
 MAX_SHRINK = 2.5  # largest factor by which a crop is scaled down
@@ -34,12 +38,12 @@ SOURCE_WEIGHT = {
     "flower_photos": 0.6,
     "illustration": 0.3,
 }
-PICTURE_SUFFIXES = {".png", ".webp", ".avif", ".jpg", ".jpeg", ".ppm", ".tif", ".tiff", ".bmp"}
+READER = "as encode reads them, 1"  # part of a cache's name: the number grows when pictures are read otherwise
 
 
 def list_pictures(folder):
     """Sorted paths of the picture files directly in `folder`."""
-    return sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+    return sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in SUFFIXES)
 
 
 def _some_pictures(folder):
@@ -49,14 +53,30 @@ def _some_pictures(folder):
 
 
 def load_rgb(path):
-    """uint8 (H, W, 3) sRGB pixels of a picture file."""
-    with Image.open(path) as im:
-        return np.asarray(im.convert("RGB"))
+    """uint8 (H, W, 3) sRGB pixels of a picture file, read as `encode` reads it. Raises ImageError."""
+    pixels = read_image(read_bytes(path), str(path)).pixels
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.shape[2] in (2, 4):
+        pixels = fill_transparent(pixels[..., :-1], pixels[..., -1])
+    return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
+
+
+def _load_or_warn(path):
+    """As `load_rgb`, or None and a line on standard error for a file that cannot be read."""
+    try:
+        return load_rgb(path)
+    except ImageError as error:
+        tqdm.write(f"warning: skipped: {error}", file=sys.stderr)
+        return None
 
 
 def default_cache_root():
-    """Folder for array caches: $XDG_CACHE_HOME/odpiece or ~/.cache/odpiece."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """Folder for array caches: $XDG_CACHE_HOME/odpiece or ~/.cache/odpiece. Raises OutputError."""
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        raise OutputError("this user has no home: give --cache, a folder for decoded pictures") from None
     return Path(base) / "odpiece"
 
 
@@ -70,17 +90,26 @@ def _sources(folder):
 
 
 def _build_cache(paths, cache, sources):
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {cache}: {error.strerror}, give another with --cache") from None
     partial = cache / "pixels.u8.partial"
     entries, offset = [], 0
     with open(partial, "wb") as out, ThreadPoolExecutor(2) as pool:
-        for path, rgb in tqdm(zip(paths, pool.map(load_rgb, paths)), total=len(paths), desc="decode", disable=None):
+        for path, rgb in tqdm(
+            zip(paths, pool.map(_load_or_warn, paths)), total=len(paths), desc="decode", disable=None
+        ):
+            if rgb is None:
+                continue
             h, w, _ = rgb.shape
             entries.append(
                 {"file": path.name, "source": sources.get(path.name, ""), "height": h, "width": w, "offset": offset}
             )
             out.write(rgb.tobytes())
             offset += rgb.size
+    if not entries:
+        raise OptionError(f"no picture in {paths[0].parent} can be read")
     partial.rename(cache / "pixels.u8")
     (cache / "index.json").write_text(json.dumps(entries))
 
@@ -89,13 +118,14 @@ class PictureCache:
     """Decoded pictures of a folder in one memory-mapped file.
 
     `len(cache)` pictures; `cache[i]` is uint8 (H, W, 3), a view that reads from disk on use.
-    The cache is built on first use, in `root` (default: the user's cache folder).
+    The cache is built on first use, in `root` (default: the user's cache folder), without the files that cannot be
+    read, which get a warning. Raises OptionError where no picture is left.
     """
 
     def __init__(self, folder, root=None):
         paths = _some_pictures(folder)
         listing = "\n".join(f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in paths)
-        key = hashlib.sha256(listing.encode()).hexdigest()[:16]
+        key = hashlib.sha256(f"{READER}\n{listing}".encode()).hexdigest()[:16]
         cache = Path(root or default_cache_root()) / f"pictures-{key}"
         if not (cache / "index.json").is_file():
             _build_cache(paths, cache, _sources(folder))
@@ -133,14 +163,21 @@ def random_crops(cache, count, rng):
 
 
 def middle_squares(folder, count):
-    """uint8 (count, CROP, CROP, 3): middles of up to `count` pictures of `folder`, evenly spaced by name."""
+    """uint8 (count, CROP, CROP, 3): middles of up to `count` pictures of `folder`, evenly spaced by name.
+
+    Those that cannot be read are left out with a warning. Raises OptionError where none is left.
+    """
     paths, squares = _some_pictures(folder), []
     for i in range(min(count, len(paths))):
-        rgb = load_rgb(paths[i * len(paths) // min(count, len(paths))])
+        rgb = _load_or_warn(paths[i * len(paths) // min(count, len(paths))])
+        if rgb is None:
+            continue
         side = min(rgb.shape[:2])
         top, left = (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2
         square = Image.fromarray(rgb[top : top + side, left : left + side])
         squares.append(np.asarray(square.resize((CROP, CROP), Image.Resampling.LANCZOS)))
+    if not squares:
+        raise OptionError(f"no picture in {folder} can be read")
     return np.stack(squares)
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from odpiece.cli.main import main
 from odpiece.codec import decode, encode
+from odpiece.codec.batch.work import Encoding
 from odpiece.formats import errors
 
 
@@ -127,6 +128,65 @@ def test_names_from_standard_input(folder, capsys, monkeypatch, between):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     run(capsys, "encode", "--files-from", "-", "-o", "out", "-q", "5", "-j", "1")
     assert sorted(tree("out")) == ["in/a.odp", "in/sub/b.odp"]
+
+
+def test_a_list_of_windows(folder, capsys):
+    Path("list.txt").write_bytes("in/a.png\r\nin/sub/b.png\r\n".encode("utf-8-sig"))
+    run(capsys, "encode", "--files-from", "list.txt", "-o", "out", "-q", "5", "-j", "1")
+    assert sorted(tree("out")) == ["in/a.odp", "in/sub/b.odp"]
+
+
+def test_two_runs_at_once(folder, capsys, monkeypatch):
+    """The other run writes an output after this one has made its plan, and another while this one works on it."""
+    real = Encoding.encode
+
+    def late(self, picture):
+        packed = real(self, picture)
+        Path("out/sub").mkdir(parents=True, exist_ok=True)
+        for name in ("a.odp", "sub/b.odp"):
+            Path("out", name).write_bytes(b"the other's")
+        return packed
+
+    monkeypatch.setattr(Encoding, "encode", late)
+    options = ["in", "-r", "-o", "out", "-q", "5", "-j", "1"]
+    out, err = run(capsys, "encode", *options, "--skip-existing", "--json")
+    skipped = {name: record for name, record in records(out).items() if record.get("skipped")}
+    assert skipped.keys() == {"in/a.png", "in/sub/b.png"} and "1 file done" in err and "2 exist already" in err
+    assert skipped["in/a.png"] == {"input": "in/a.png", "output": "out/a.odp", "skipped": True}
+    assert tree("out")["a.odp"] == tree("out")["sub/b.odp"] == b"the other's"
+    for name in tree("out"):
+        os.unlink(Path("out", name))
+    _, err = run(capsys, "encode", *options, code=11)
+    assert "2 of 3 failed" in err and "failed: in/a.png: out/a.odp exists" in err
+
+
+def test_whole_names_are_kept(folder, capsys, photo):
+    Image.fromarray(photo[:20, :20]).save("in/a.jpg")
+    _, err = run(capsys, "encode", "in", "-r", "-o", "out", "-q", "5", code=errors.OptionError.exit_code)
+    assert "would both become out/a.odp" in err and "--keep-names" in err and not Path("out").exists()
+    run(capsys, "encode", "in", "-r", "-o", "out", "-q", "5", "-j", "1", "--keep-names")
+    assert sorted(tree("out")) == ["a.jpg.odp", "a.png.odp", "deep.png.odp", "sub/b.png.odp"]
+    run(capsys, "encode", "in/a.png", "--keep-names", "-q", "5")
+    run(capsys, "encode", "in/a.jpg", "in/sub/b.png", "--keep-names", "-q", "5")
+    assert {"a.png.odp", "a.jpg.odp", "sub/b.png.odp"} < tree("in").keys()
+    assert tree("in")["a.png.odp"] == tree("out")["a.png.odp"] == encode(photo[:40, :50], 5)
+
+
+@pytest.mark.parametrize("many", [[], ["-j", "1"]], ids=["one file", "as many"])
+def test_times_are_preserved(folder, capsys, many):
+    when = 1_234_567_890_123_456_789
+    os.utime("in/a.png", ns=(when, when))
+    run(capsys, "encode", "in/a.png", "-o", "a.odp", "-q", "5", "--preserve", *many)
+    run(capsys, "decode", "a.odp", "-o", "new.png", "--preserve", *many)
+    run(capsys, "decode", "a.odp", "-o", "other.png", *many)
+    assert os.stat("a.odp").st_mtime_ns == os.stat("new.png").st_mtime_ns == when
+    assert os.stat("other.png").st_mtime_ns != when
+
+
+def test_urls_have_no_times(folder, capsys):
+    command = ["encode", "in/a.png", "-o", "memory://bucket/a.odp", "--preserve"]
+    _, err = run(capsys, *command, code=errors.OptionError.exit_code)
+    assert err == "odpiece: memory://bucket/a.odp is a URL, which has no times to preserve: leave out --preserve\n"
 
 
 def test_names_that_are_no_unicode(folder, capsys):

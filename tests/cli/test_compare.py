@@ -2,14 +2,23 @@
 
 import csv
 import json
+import sys
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from odpiece.cli.main import main
-from odpiece.codec.comparison.peers import Codec
+from odpiece.codec.comparison import peers
+from odpiece.codec.comparison.peers import Codec, _version_of, find_peer
 from odpiece.formats import errors
 
+compare = import_module("odpiece.cli.compare")
 QUICK = ["--codecs", "jpeg,webp", "--metrics", "psnr", "-q", "4,64,1024", "--downscale", "2,4", "-j", "1"]
 
 
@@ -71,6 +80,60 @@ def test_errors_are_one_line_with_an_exit_code(folder, capsys, error, arguments)
     assert caught.value.code == error.exit_code
     assert capsys.readouterr().err.count("\n") == 1
     assert (folder / "taken").read_text() == "kept"
+
+
+def test_another_package_that_is_imported_as_blurhash(folder, capsys, monkeypatch):
+    """PyPI's `blurhash`, which has an `encode` of other arguments."""
+    pytest.importorskip("blurhash")
+    monkeypatch.setitem(sys.modules, "blurhash", SimpleNamespace(encode=lambda image, components_x=4: "x" * len(image)))
+    run("pictures/a.png", "--codecs", "jpeg,blurhash", "--metrics", "psnr", "-q", "4", "--downscale", "4", "-j", "1")
+    out, err = capsys.readouterr()
+    assert err.startswith("warning: BlurHash is left out: a.png: another package is imported as blurhash")
+    assert "odpiece" in out and "blurhash" not in out
+
+
+def test_a_missing_package_is_said_before_the_work(folder, capsys, monkeypatch):
+    monkeypatch.setattr(compare, "_measure", None)
+    missing = replace(find_peer("jpeg"), version=partial(_version_of, "no-such-distribution", "JPEG"))
+    monkeypatch.setattr(peers, "PEERS", (missing,))
+    with pytest.raises(SystemExit) as caught:
+        run("pictures/a.png", "--codecs", "jpeg", "-q", "1")
+    assert caught.value.code == errors.MissingExtraError.exit_code
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_line_a_minute_without_a_terminal(folder, capsys, monkeypatch, quiet):
+    """The clock goes on by 25 s at each of the three pictures by two codecs."""
+    monkeypatch.setattr(compare, "time", SimpleNamespace(monotonic=count(0, 25).__next__))
+    run("pictures", "--codecs", "webp", *QUICK[2:], *["--quiet"] * quiet)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "compare:" in line]
+    assert lines == ([] if quiet else ["compare: 3 of 6 done in 1 min", "compare: 6 of 6 done in 2 min"])
+
+
+def test_without_a_place_for_results(folder, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/cache")
+    run("pictures/a.png", *QUICK)
+    out, err = capsys.readouterr()
+    assert "odpiece" in out and err.startswith("warning: results are not kept for a second run: cannot make the folder")
+
+
+def test_whoever_does_not_read_the_tables_loses_no_files(folder, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as caught:
+        run("pictures/a.png", *QUICK, "--json", "curves.json", "--csv", "files.csv")
+    assert caught.value.code == errors.OutputError.exit_code
+    assert (folder / "curves.json").is_file() and (folder / "files.csv").is_file()
+
+
+def test_a_folder_that_cannot_be_read(folder, capsys, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(SystemExit) as caught:
+        run("pictures", *QUICK)
+    assert caught.value.code == errors.ImageError.exit_code
+    assert capsys.readouterr().err == "odpiece: cannot read the folder pictures: Permission denied\n"
 
 
 @pytest.mark.parametrize("numbers", ["1,x", "0", "1025", ""])

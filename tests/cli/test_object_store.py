@@ -23,11 +23,14 @@ server.stop()
 pytest.importorskip("moto", reason="needs moto's server")
 pytest.importorskip("s3fs", reason="needs odpiece[remote]")
 
+PATIENCE = {"connect_timeout": 3600, "read_timeout": 3600}  # seconds
+
 
 @pytest.fixture
 def bucket(monkeypatch):
     """boto's client of the empty bucket "pictures", which the environment leads to."""
     import boto3
+    from botocore.config import Config
 
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([sys.executable, "-c", SERVER], text=True, **pipes) as process:
@@ -35,7 +38,8 @@ def bucket(monkeypatch):
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "none")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        bucket = boto3.resource("s3").Bucket("pictures")
+        monkeypatch.setenv("FSSPEC_S3", json.dumps({"config_kwargs": PATIENCE}))
+        bucket = boto3.resource("s3", config=Config(**PATIENCE)).Bucket("pictures")
         bucket.create()
         yield bucket
         process.stdin.close()

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+from threading import Timer
 
 import pytest
 from PIL import Image
@@ -142,10 +143,10 @@ def kill_on_sight(process, folder):
 
 
 def kill_at_random(process, folder):
-    try:
-        process.wait(timeout=random.uniform(0.3, 1.5))
-    except subprocess.TimeoutExpired:
-        process.kill()
+    killer = Timer(random.uniform(0.3, 1.5), process.kill)
+    killer.start()
+    process.wait()
+    killer.cancel()
 
 
 def check_error(text, place, code):

@@ -5,6 +5,8 @@ import json
 import os
 import pty
 import re
+import shlex
+import signal
 import subprocess
 import sys
 import termios
@@ -16,6 +18,8 @@ from PIL import Image
 from odpiece.cli.main import main
 from odpiece.codec.files import decode, encode, read
 from odpiece.formats import errors
+
+DRY_RUN = "encode photo.png -o new.odp --dry-run"
 
 
 @pytest.fixture
@@ -125,6 +129,66 @@ def test_a_terminal_sees_the_stages(folder, arguments, stage):
     assert stage in seen and b"|" in seen
 
 
+def shell(line):
+    """(exit code, standard error) of a line of sh in which "$odpiece" is the program."""
+    program = f"{shlex.quote(sys.executable)} -c 'from odpiece.cli.main import main; main()'"
+    done = subprocess.run(["bash", "-c", line.replace("$odpiece", program)], capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("streams", ["2>&-", "<&- >&- 2>&-", "2>/dev/full", "2> >(:)"])
+def test_messages_that_nobody_can_read_are_no_fault(folder, streams):
+    """Closed streams leave their numbers free, which the output must not get: libraries print there."""
+    assert shell(f"$odpiece encode photo.png -q 9 -v -o new.odp {streams}")[0] == 0
+    with Image.open("photo.png") as im:
+        assert (folder / "new.odp").read_bytes() == encode(im, 9)
+
+
+@pytest.mark.parametrize(
+    "command, code, output",
+    [
+        ("encode photo.png photo.png -o many -v", 0, "many/photo.odp"),
+        ("decode photo.odp -o new.png", 0, "new.png"),
+        ("encode none.png", 3, None),
+        ("encode --nonsense", 2, None),
+    ],
+)
+def test_exit_codes_do_not_depend_on_messages(folder, command, code, output):
+    assert shell(f"$odpiece {command} 2>&-")[0] == code
+    assert output is None or (folder / output).is_file()
+
+
+@pytest.mark.parametrize("command", ["info photo.odp", DRY_RUN])
+def test_a_closed_standard_output_is_one_line(folder, command):
+    code, err = shell(f"$odpiece {command} >&-")
+    assert (code, err) == (errors.OutputError.exit_code, "odpiece: standard output is closed\n")
+
+
+@pytest.mark.parametrize("command", ["--help", "--version"])
+def test_help_on_a_full_disk(folder, command):
+    code, err = shell(f"$odpiece {command} > /dev/full")
+    assert (code, err) == (errors.OutputError.exit_code, "odpiece: cannot write: No space left on device\n")
+
+
+@pytest.mark.parametrize("command", ["info photo.odp", "decode photo.odp -o -"])
+def test_a_reader_that_goes_away_ends_quietly(folder, command):
+    code, err = shell(f"set -o pipefail; $odpiece {command} | :")
+    assert (code, "odpiece:" in err) == (errors.ReaderGoneError.exit_code, False)
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_hanging_up(folder, ignored):
+    """Under nohup nothing ends it; else it is told, and leaves nothing."""
+    before = "SIG_IGN" if ignored else "SIG_DFL"
+    program = f"import os, signal; signal.signal(signal.SIGHUP, signal.{before}); from odpiece.cli.main import main\n"
+    program += "os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGHUP)\n"
+    program += "main(['encode', 'photo.png', '-f', '-o', 'new.odp', '--quiet'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    expected = (0, "") if ignored else (128 + signal.SIGHUP, "odpiece: ended by SIGHUP\n")
+    assert (done.returncode, done.stderr) == expected
+    assert len(list(folder.glob(".*.partial"))) == ignored
+
+
 def encoded_with(folder, *arguments):
     main(["encode", "photo.png", "-o", "target.odp", "-f", *arguments])
     return (folder / "target.odp").read_bytes()
@@ -139,6 +203,27 @@ def test_targets(folder, photo):
 
 def test_targets_exclude_each_other(folder):
     assert exit_code("encode", "photo.png", "-f", "-q", "5", "--size", "300") == 2
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", "x"])
+@pytest.mark.parametrize("option", ["--bpp", "--psnr", "--ssim", "--lpips"])
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["one file", "as many"])
+def test_targets_are_finite_numbers(folder, capsys, option, value, more):
+    assert exit_code("encode", "photo.png", "-f", option, value, *more) == errors.OptionError.exit_code
+    assert "Error: Invalid value for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["tokenizer --val .", "look --checkpoint photo.png", "one-d-piece --preset tiny"])
+@pytest.mark.parametrize("minutes", ["nan", "inf", "-inf"])
+def test_a_length_of_training_is_a_finite_number(folder, capsys, command, minutes):
+    code = exit_code("train", *command.split(), "--data", ".", "--out", "run", "--minutes", minutes)
+    assert code == errors.OptionError.exit_code
+    assert "--minutes" in capsys.readouterr().err and not (folder / "run").exists()
+
+
+def test_less_than_a_byte(folder, capsys):
+    assert exit_code("encode", "photo.png", "-f", "--bpp", "0.00001") == errors.OptionError.exit_code
+    assert "smallest file" in capsys.readouterr().err
 
 
 def test_an_impossible_target_names_what_is_possible(folder, capsys):

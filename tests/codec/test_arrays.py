@@ -62,8 +62,10 @@ def test_sizes_are_whole_pieces_unless_given(photo):
         np.zeros((0, 2, 4, 3), int),
         np.zeros((1, 1, 1025, 3), int),
         np.full((1, 1, 1, 3), 32768),
+        np.full((1, 1, 1, 3), np.iinfo(np.int64).min),
+        np.full((1, 1, 1, 3), np.iinfo(np.uint64).max, dtype=np.uint64),
     ],
-    ids=["pairs", "flat", "floats", "empty", "too many", "too large"],
+    ids=["pairs", "flat", "floats", "empty", "too many", "too large", "without absolute value", "unsigned"],
 )
 def test_wrong_tokens_are_refused(tokens):
     with pytest.raises(OptionError):

@@ -8,8 +8,9 @@ import pytest
 
 from odpiece.codec import decode, encode, targets
 from odpiece.codec.bands.picture import BandsPicture
+from odpiece.codec.comparison.goals import encode_to_ms_ssim, encode_to_st_lpips
 from odpiece.codec.files import read
-from odpiece.codec.targets import encode_to_psnr, encode_to_size, psnr
+from odpiece.codec.targets import PSNR, encode_to_bpp, encode_to_psnr, encode_to_size, psnr
 from odpiece.formats.container import CoderId
 from odpiece.formats.errors import OptionError
 
@@ -83,6 +84,36 @@ def test_a_size_below_the_smallest_file_is_an_error(photo):
         encode_to_size(photo, smallest - 1, effort=0)
 
 
+@pytest.mark.parametrize("bits", [1e-9, 0.001])
+def test_less_than_a_byte_names_the_smallest_file(bits, photo):
+    with pytest.raises(OptionError, match="smallest file"):
+        encode_to_bpp(photo, bits, effort=0)
+
+
+@pytest.mark.parametrize("target", [1e300, 10**400], ids=["a float", "a whole number"])
+def test_an_absurd_size_is_the_best_quality(target, photo):
+    pixels = photo[:64, :64]
+    best = encode(pixels, 1024, effort=0)
+    assert encode_to_size(pixels, target, effort=0) == best
+    if isinstance(target, float):
+        assert encode_to_bpp(pixels, target, effort=0) == best
+
+
+@pytest.mark.parametrize("target", [np.nan, np.inf, -np.inf, "300", None], ids=str)
+@pytest.mark.parametrize("to", [encode_to_size, encode_to_bpp, encode_to_psnr, encode_to_ms_ssim, encode_to_st_lpips])
+def test_targets_that_are_no_numbers(to, target, photo):
+    pytest.importorskip("pytorch_msssim")
+    with pytest.raises(OptionError):
+        to(photo, target)
+
+
+@pytest.mark.parametrize("to", [encode_to_size, encode_to_bpp])
+@pytest.mark.parametrize("target", [0, -5, -0.5, np.float32(0)])
+def test_nothing_is_no_size(to, target, photo):
+    with pytest.raises(OptionError, match="give a number"):
+        to(photo, target)
+
+
 @pytest.mark.parametrize("decibels", [18.0, 20.0, 22.5, 25.0, 27.0])
 def test_the_psnr_is_reached_and_hardly_passed(example, decibels, trials):
     data = encode_to_psnr(example, decibels, effort=0)
@@ -100,7 +131,7 @@ def test_a_psnr_below_all_gives_the_smallest_file(photo, trials):
 def test_a_psnr_out_of_reach_is_an_error(example):
     pixels = example[:64, :64]
     best = psnr(pixels, decode(encode(pixels, 1024, effort=0)))
-    with pytest.raises(OptionError, match=f" {best:.4g} "):
+    with pytest.raises(OptionError, match=f" {PSNR.reached(best)} "):
         encode_to_psnr(pixels, 90.0, effort=0)
 
 

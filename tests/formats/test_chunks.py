@@ -20,6 +20,11 @@ def test_empty_values_are_not_kept():
     assert metadata_chunks({"exif": b"", "icc": None}) == ()
 
 
+def test_metadata_that_would_not_be_read_back_is_an_option_error():
+    with pytest.raises(OptionError, match=f"the xmp has .* at most {MAX_CHUNK}"):
+        metadata_chunks({"xmp": bytes(MAX_CHUNK + 1)})
+
+
 def test_unknown_metadata_is_an_option_error():
     with pytest.raises(OptionError, match="gps"):
         metadata_chunks({"gps": b"1"})

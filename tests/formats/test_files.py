@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from odpiece.formats.errors import ImageError, OutputError, OutputExistsError
-from odpiece.formats.files import check_output, read_bytes, write_bytes
+from odpiece.formats.errors import ImageError, OptionError, OutputError, OutputExistsError, ReaderGoneError
+from odpiece.formats.files import check_output, read_bytes, times_of, write_bytes
 
 NEW, OLD = b"new \x00\xff bytes" * 1000, b"old"
 LONG_NAME = "x" * 300 + ".odp"  # no file system of ours takes more than 255 bytes
@@ -166,23 +166,112 @@ def test_check_output_of_an_existing_file(tmp_path):
         check_output(tmp_path / "out", force=False)
 
 
-@pytest.mark.parametrize("function", ["chmod", "replace"])
 @pytest.mark.parametrize("error", [no_space(), PermissionError(errno.EPERM, os.strerror(errno.EPERM))])
-def test_a_failure_leaves_the_old_file_and_nothing_else(function, error, tmp_path, monkeypatch):
+def test_a_failure_leaves_the_old_file_and_nothing_else(error, tmp_path, monkeypatch):
     (tmp_path / "out").write_bytes(OLD)
-    monkeypatch.setattr(os, function, failing(error))
+    monkeypatch.setattr(os, "replace", failing(error))
     with pytest.raises(OutputError, match=error.strerror):
         write_bytes(tmp_path / "out", NEW, force=True)
     assert (tmp_path / "out").read_bytes() == OLD
     assert os.listdir(tmp_path) == ["out"]
 
 
-@pytest.mark.parametrize("function", ["chmod", "link"])
-def test_a_failure_leaves_nothing(function, tmp_path, monkeypatch):
-    monkeypatch.setattr(os, function, failing(no_space()))
+def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", failing(no_space()))
     with pytest.raises(OutputError, match=os.strerror(errno.ENOSPC)):
         write_bytes(tmp_path / "out", NEW)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL])
+def test_file_systems_that_refuse_permissions(code, force, tmp_path, monkeypatch):
+    """SMB, exFAT, gcsfuse, mountpoint-s3: the file has what they give it."""
+    for function in ("chmod", "chown", "link"):
+        monkeypatch.setattr(os, function, failing(OSError(code, os.strerror(code))))
+    write_bytes(tmp_path / "out", NEW, force)
+    write_bytes(tmp_path / "out", OLD, force=True)
+    assert (tmp_path / "out").read_bytes() == OLD
+    assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o666, 0o755])
+def test_force_keeps_permissions(mode, tmp_path):
+    (tmp_path / "out").write_bytes(OLD)
+    (tmp_path / "out").chmod(mode)
+    with umask(0o022):
+        write_bytes(tmp_path / "out", NEW, force=True)
+    assert (tmp_path / "out").read_bytes() == NEW
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == mode
+
+
+def test_force_keeps_the_owner(tmp_path):
+    (tmp_path / "out").write_bytes(OLD)
+    try:
+        os.chown(tmp_path / "out", 12345, 54321)
+    except OSError:
+        pytest.skip("needs the right to give files away")
+    write_bytes(tmp_path / "out", NEW, force=True)
+    status = (tmp_path / "out").stat()
+    assert (status.st_uid, status.st_gid, (tmp_path / "out").read_bytes()) == (12345, 54321, NEW)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize("links", [1, 3])
+def test_force_writes_what_a_link_points_to(links, exists, tmp_path):
+    """In the target's own folder, relative to the link, through further links; a new target gets the usual mode."""
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    target = tmp_path / "there" / "target"
+    if exists:
+        target.write_bytes(OLD)
+        target.chmod(0o600)
+    (tmp_path / "here" / "link0").symlink_to("../there/target")
+    for i in range(1, links):
+        (tmp_path / "here" / f"link{i}").symlink_to(f"link{i - 1}")
+    with umask(0o022):
+        write_bytes(tmp_path / "here" / f"link{links - 1}", NEW, force=True)
+    assert target.read_bytes() == NEW and stat.S_IMODE(target.stat().st_mode) == (0o600 if exists else 0o644)
+    assert sorted(os.listdir(tmp_path / "here")) == [f"link{i}" for i in range(links)]
+    assert all(path.is_symlink() for path in (tmp_path / "here").iterdir())
+    assert os.listdir(tmp_path / "there") == ["target"]
+
+
+@pytest.mark.parametrize("target", ["link", "missing/file"])
+def test_links_that_lead_nowhere(target, tmp_path):
+    (tmp_path / "link").symlink_to(target)
+    with pytest.raises(OutputError, match="cannot write .*link: "):
+        write_bytes(tmp_path / "link", NEW, force=True)
+    assert os.listdir(tmp_path) == ["link"] and (tmp_path / "link").is_symlink()
+
+
+TIMES = (1_000_000_000_123_456_789, 987_654_321_000_000_000)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_times_are_those_of_the_input(force, tmp_path):
+    (tmp_path / "in").write_bytes(OLD)
+    os.utime(tmp_path / "in", ns=TIMES)
+    write_bytes(tmp_path / "out", NEW, force, times_of(tmp_path / "in", tmp_path / "out"))
+    status = (tmp_path / "out").stat()
+    assert (status.st_atime_ns, status.st_mtime_ns) == TIMES
+
+
+def test_times_that_cannot_be_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "utime", failing(PermissionError(errno.EPERM, os.strerror(errno.EPERM))))
+    with pytest.raises(OutputError, match="leave out --preserve"):
+        write_bytes(tmp_path / "out", NEW, times=TIMES)
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_has_no_times(tmp_path):
+    (tmp_path / "in").write_bytes(OLD)
+    assert times_of("-", "out") is None
+    for pair in (("s3://bucket/in", "out"), (tmp_path / "in", "s3://bucket/out")):
+        with pytest.raises(OptionError, match="s3://bucket"):
+            times_of(*pair)
+    with pytest.raises(ImageError):
+        times_of(tmp_path / "missing", "out")
 
 
 @pytest.mark.parametrize("force, function", [(False, "link"), (True, "replace")])
@@ -254,8 +343,9 @@ def test_permissions_follow_the_umask(mask, mode, force, tmp_path):
 def test_a_full_or_closed_standard_output(code, monkeypatch):
     broken = SimpleNamespace(write=failing(OSError(code, os.strerror(code))), flush=lambda: None)
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=broken))
-    with pytest.raises(OutputError, match=os.strerror(code)):
+    with pytest.raises(OutputError, match=os.strerror(code)) as caught:
         write_bytes("-", NEW)
+    assert isinstance(caught.value, ReaderGoneError) == (code == errno.EPIPE)
 
 
 def test_standard_streams_that_were_closed_at_the_start(monkeypatch):

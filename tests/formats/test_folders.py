@@ -5,7 +5,7 @@ import os
 import pytest
 
 from odpiece.formats import folders
-from odpiece.formats.folders import ignores_case, is_folder, join, list_folder
+from odpiece.formats.folders import ignores_case, is_folder, join, list_folder, read_names
 
 
 @pytest.fixture
@@ -65,6 +65,35 @@ def test_case_is_asked_of_the_file_system(tree, monkeypatch):
     assert ignores_case(str(tree / "not" / "there")) == ignores_case(str(tree)) == (tree / "A.PNG").exists()
     monkeypatch.setattr(folders.os.path, "exists", lambda path: True)
     assert ignores_case(str(tree))
+
+
+NAMES = ["a.png", "in/b c.png", "é.png"]
+
+
+@pytest.mark.parametrize(
+    "between", ["\n", "\r\n", "\n\n", "\0"], ids=["lines", "Windows' lines", "empty lines", "zeros"]
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be-sig"])
+def test_lists_of_names(between, encoding, tmp_path):
+    """As find writes them, and as editors and shells on Windows do."""
+    text = between.join([*NAMES, ""])
+    data = b"\xfe\xff" + text.encode("utf-16-be") if encoding == "utf-16-be-sig" else text.encode(encoding)
+    (tmp_path / "list").write_bytes(data)
+    assert read_names(tmp_path / "list") == NAMES
+
+
+@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\n\r\n", b"\0"])
+def test_lists_of_nothing(data, tmp_path):
+    (tmp_path / "list").write_bytes(data)
+    assert read_names(tmp_path / "list") == []
+
+
+def test_lists_of_bytes(tmp_path):
+    """Names need not be text; a list in UTF-16 that is cut gives what it can."""
+    (tmp_path / "list").write_bytes(b"\xff.png\n")
+    assert read_names(tmp_path / "list") == [os.fsdecode(b"\xff.png")]
+    (tmp_path / "list").write_bytes("a.png\n".encode("utf-16")[:-1])
+    assert read_names(tmp_path / "list")[0].startswith("a.png")
 
 
 def test_join():

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -225,6 +226,12 @@ def _free_port():
         return probe.getsockname()[1]
 
 
+def end_all(processes):
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
 def test_two_processes_keep_the_same_weights(pictures, tmp_path):
     """Their pictures differ, so that only shared gradients can keep their weights equal."""
@@ -233,11 +240,18 @@ def test_two_processes_keep_the_same_weights(pictures, tmp_path):
     shared |= {"GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, str(tmp_path / "worker.py"), str(pictures), str(tmp_path)]
     running = [subprocess.Popen(command, env=os.environ | shared | {"RANK": str(i)}) for i in range(2)]
+
+    def exit_code(process):
+        """Waits; a process that fails would leave the other waiting for it."""
+        if process.wait():
+            end_all(running)
+        return process.returncode
+
     try:
-        assert [process.wait(timeout=120) for process in running] == [0, 0]
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(exit_code, running)) == [0, 0]
     finally:
-        for process in running:
-            process.kill()
+        end_all(running)
     first, second = (torch.load(tmp_path / f"process{i}.pt", weights_only=True) for i in (0, 1))
     assert first["step"] == second["step"] > 0 and first["seconds"] == second["seconds"]
     for part in ("network", "averaged"):

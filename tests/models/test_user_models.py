@@ -1,10 +1,12 @@
 """The folder of the user's models: whole or not at all, found by name, path and fingerprint, checked by hash."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from odpiece.formats.errors import DamagedError, OptionError, OutputError, OutputExistsError, UnknownModelError
+from odpiece.models import library
 from odpiece.models.library import find_model, load_model, packaged_models, user_models, verify_model
 from odpiece.models.user_models import models_folder, new_model, remove_model
 
@@ -29,6 +31,61 @@ def test_where_models_are(monkeypatch, tmp_path):
     assert str(models_folder()) == "/data/odpiece/models"
     monkeypatch.setenv("ODPIECE_MODELS", "/elsewhere")
     assert str(models_folder()) == "/elsewhere"
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """A user without a home, as in containers: no HOME, no entry in the password file."""
+
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("ODPIECE_MODELS", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", home)
+
+
+def test_without_a_home_there_are_the_packaged_models(homeless):
+    assert user_models() == [] and load_model() is packaged_models()[0]
+    with pytest.raises(OptionError, match="no model nosuch, installed: bands"):
+        load_model("nosuch")
+
+
+@pytest.mark.parametrize("change", [lambda: make("a"), lambda: remove_model("a")])
+def test_without_a_home_nothing_is_written(homeless, change):
+    with pytest.raises(OutputError, match=r"set \$ODPIECE_MODELS"):
+        change()
+
+
+@pytest.mark.parametrize("home", ["/dev/null", "/proc/1/nowhere", "/" + "x" * 300], ids=["a file", "not ours", "long"])
+def test_a_home_that_cannot_be_used(home, monkeypatch):
+    for name in ("ODPIECE_MODELS", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", home)
+    assert user_models() == []
+    with pytest.raises(OutputError):
+        make("a")
+
+
+def test_a_home_that_refuses_to_be_read(folder, monkeypatch):
+    def refuse(path, pattern):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "glob", refuse)
+    assert user_models() == []
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/" * 200 + "b", "nul\0"])
+def test_names_that_can_be_no_path(name):
+    with pytest.raises(OptionError, match="no model"):
+        load_model(name)
+
+
+def test_weights_that_cannot_be_read(tmp_path, monkeypatch):
+    (tmp_path / "a.safetensors").write_bytes(b"")
+    monkeypatch.setattr(library, "file_hash", lambda path: None)
+    with pytest.raises(OptionError, match="cannot read"):
+        load_model(str(tmp_path / "a.safetensors"))
 
 
 def test_without_a_folder_there_are_the_packaged_models(folder):

@@ -72,40 +72,40 @@ class Linear(nn.Conv2d):
             return super().forward(x.float())
 
 
-def conv3(inputs, outputs):
+def conv3(inputs, outputs, bias=False):
     """A 3x3 convolution that sees the edge go on beyond the border, so that borders teach no size."""
-    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate")
+    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate", bias=bias)
 
 
 class Residual(nn.Module):
-    """x + scale * conv(silu(conv(x / scale) + condition(q))), (B, channels, h, w) to the same shape.
+    """x + scale * conv(silu(conv(x / scale) + rest) - silu(rest)), (B, channels, h, w) to the same shape.
 
-    `scale` (channels,) is the spread of each channel; it keeps the branch's inputs near unit size. It
-    is ones in shipped weights, where `fold` has moved it into the convolutions.
+    `rest` is a bias, which may depend on the quality: what a hidden unit is where it sees nothing. The branch then
+    gives nothing, too. `scale` (channels,) is the spread of each channel and keeps the branch's inputs near unit size.
+    It is ones in shipped weights, where `fold` has moved it into the convolutions.
     """
 
     def __init__(self, channels, hidden, conditioned=False):
         super().__init__()
-        self.expand = conv3(channels, hidden)
+        self.expand = conv3(channels, hidden, bias=True)
         self.reduce = conv3(hidden, channels)
         nn.init.zeros_(self.reduce.weight)
-        nn.init.zeros_(self.reduce.bias)
         self.condition = nn.Parameter(torch.zeros(Q_OCTAVES, hidden)) if conditioned else None
         self.register_buffer("scale", torch.ones(channels))
 
     def forward(self, x, octaves=None):
         scale = self.scale[:, None, None]
-        h = self.expand(x / scale)
+        h, rest = self.expand(x / scale), self.expand.bias[None]
         if self.condition is not None:
-            h = h + (octaves @ self.condition)[:, :, None, None]
-        return x + scale * self.reduce(F.silu(h))
+            condition = octaves @ self.condition
+            h, rest = h + condition[:, :, None, None], rest + condition
+        return x + scale * self.reduce(F.silu(h) - F.silu(rest)[:, :, None, None])
 
     @torch.no_grad()
     def fold(self):
         """Move `scale` into the convolutions, leaving the function unchanged."""
         self.expand.weight /= self.scale[:, None, None]
         self.reduce.weight *= self.scale[:, None, None, None]
-        self.reduce.bias *= self.scale
         self.scale.fill_(1.0)
 
     @torch.no_grad()

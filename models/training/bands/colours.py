@@ -2,8 +2,8 @@
 
 The first three channels of every resolution are the mean colour, along the axes `COLOURS`, and nothing else answers
 to a flat picture: linear layers send these channels on unchanged and all others get nothing of them; residual
-branches see how colours differ from place to place and not what they are. All of this is linear in the weights, so
-training projects onto it after every step, and averages of weights keep it.
+branches see how colours differ from place to place and not what they are, and give nothing where nothing differs. All
+of this is linear in the weights, so training projects onto it after every step, and averages of weights keep it.
 """
 
 import torch

@@ -23,8 +23,8 @@ class _Tape(BandsGraph):
         self.hiddens = {}  # of residual blocks, by name
 
     def hidden(self, x, name, octaves=None):
-        self.hiddens[name] = super().hidden(x, name, octaves)
-        return self.hiddens[name]
+        self.hiddens[name], rest = super().hidden(x, name, octaves)
+        return self.hiddens[name], rest
 
     def back_conv(self, gradient, name):
         """The gradient in the input of the convolution `name`, 3x3 or 1x1, given that in its output."""

@@ -15,12 +15,12 @@ class BandsGraph(Graph):
     """Nodes of the band transform's networks."""
 
     def conv(self, x, name):
-        """The convolution `name`: a stride of its kernel where it has no bias, else 3x3 over repeated edges."""
+        """The convolution `name`: 3x3 over repeated edges, other sizes in strides of their kernel."""
         size = self.weights[f"{name}.weight"].shape[2:]
-        if f"{name}.bias" in self.weights:
-            both = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
-            return self.add("Conv", self.edges(x), *both, kernel_shape=size)
-        return self.add("Conv", x, self.weight(f"{name}.weight"), kernel_shape=size, strides=size)
+        inputs = [self.weight(f"{name}.{part}") for part in ("weight", "bias") if f"{name}.{part}" in self.weights]
+        if size == (3, 3):
+            return self.add("Conv", self.edges(x), *inputs, kernel_shape=size)
+        return self.add("Conv", x, *inputs, kernel_shape=size, strides=size)
 
     def edges(self, x):
         """`x` with its edge repeated once on each side."""
@@ -28,22 +28,26 @@ class BandsGraph(Graph):
 
     def residuals(self, x, name, octaves=None):
         for i in range(self.depth(name)):
-            h = self.hidden(x, f"{name}.{i}", octaves)
-            h = self.add("Mul", h, self.add("Sigmoid", h))
+            h, rest = self.hidden(x, f"{name}.{i}", octaves)
+            h = self.add("Sub", self.silu(h), self.silu(rest))
             x = self.add("Add", x, self.conv(h, f"{name}.{i}.reduce"))
         return x
+
+    def silu(self, x):
+        return self.add("Mul", x, self.add("Sigmoid", x))
 
     def depth(self, name):
         """How many residual blocks there are under `name`."""
         return sum(key.startswith(f"{name}.") and key.endswith(".expand.weight") for key in self.weights)
 
     def hidden(self, x, name, octaves=None):
-        """What the residual block `name` gives to its nonlinearity."""
-        h = self.conv(x, f"{name}.expand")
+        """What the residual block `name` gives to its nonlinearity, and what it gives where it sees nothing."""
+        column = self.constant(np.array([1, -1, 1, 1]))
+        h, rest = self.conv(x, f"{name}.expand"), self.add("Reshape", self.weight(f"{name}.expand.bias"), column)
         if octaves:
-            bias = self.add("MatMul", octaves, self.weight(f"{name}.condition"))
-            h = self.add("Add", h, self.add("Reshape", bias, self.constant(np.array([1, -1, 1, 1]))))
-        return h
+            condition = self.add("Reshape", self.add("MatMul", octaves, self.weight(f"{name}.condition")), column)
+            h, rest = self.add("Add", h, condition), self.add("Add", rest, condition)
+        return h, rest
 
     def channels(self, x, first, last, output=None):
         bounds = [self.constant(np.array([n])) for n in (first, last, 1)]

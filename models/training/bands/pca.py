@@ -60,7 +60,6 @@ def initialise(tokenizer, pixels):
         weight.weight.copy_(components.T[:, :, None, None])
     look.patch.weight.zero_()
     look.patch.weight[:, :, 1, 1] = patch.T
-    look.patch.bias.zero_()
     for blocks, scale in (
         (a.fine, fine),
         (a.middle, middle),

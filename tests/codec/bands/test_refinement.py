@@ -8,13 +8,13 @@ import pytest
 from odpiece.codec import decode, encode
 from odpiece.codec.bands import refinement
 from odpiece.codec.bands.quantization import dequantize
-from odpiece.codec.bands.refinement import MARGIN, PACE, ROUNDS, refine, tiled_error
+from odpiece.codec.bands.refinement import MARGIN, OVERSHOT, PACE, ROUNDS, WAY_LEFT, Search, refine
 from odpiece.codec.bands.tokens import Tokens
 from odpiece.codec.family import EFFORT
 from odpiece.codec.files import analyzed, read
 from odpiece.formats.container import unpack
 from odpiece.formats.errors import OptionError
-from odpiece.models.interface import BANDS, step_size
+from odpiece.models.interface import BANDS, latent_steps, step_size
 from odpiece.models.library import load_model
 
 Q = 100
@@ -22,13 +22,13 @@ STEP = step_size(Q)
 
 
 class Toy:
-    """A codec of plain rounding and a quadratic error: stiffness * (decoded - goal)^2.
+    """A codec of plain rounding, and a search on the error stiffness * (decoded - goal)^2 that never steps back.
 
     `sizes` gives the bytes of each coding in turn, from several segments.
     """
 
-    def __init__(self, goal, stiffness=1.0, sizes=(10,)):
-        self.goal, self.stiffness, self.sizes = goal, stiffness, sizes
+    def __init__(self, latents, goal, stiffness=1.0, sizes=(10,)):
+        self.latents, self.goal, self.stiffness, self.sizes = latents, goal, stiffness, sizes
         self.given, self.made, self.asked = [], [], []
 
     def code(self, latents):
@@ -38,17 +38,20 @@ class Toy:
         self.made.append((bytes([len(self.made)] * size), Tokens(None, bands)))
         return self.made[-1]
 
-    def measure(self, tokens, latents):
-        self.asked.append(latents is not None)
-        decoded = dequantize(tokens, Q)
+    def measure(self, tokens, move):
+        self.asked.append(move)
+        decoded = [z * np.float32(STEP) for z in tokens.bands]
         differences = [d - g for d, g in zip(decoded, self.goal, strict=True)]
-        for z, d, difference in zip(latents or (), decoded, differences):
+        for z, d, difference in zip(self.latents if move else (), decoded, differences):
             z += PACE * (d - self.stiffness * difference - z)
         return self.stiffness * sum(float(np.square(d).sum()) for d in differences)
 
+    def step_back(self):
+        return False
+
     def cost(self, coded, slope):
         """The oracle: squared error in steps and 0.15 a bit."""
-        return self.measure(coded[1], None) / STEP**2 + 0.15 * slope * 8 * len(coded[0])
+        return self.measure(coded[1], False) / STEP**2 + 0.15 * slope * 8 * len(coded[0])
 
 
 def bands(seed, spread):
@@ -66,9 +69,9 @@ def same(a, b):
 
 
 def test_no_rounds_code_once_and_measure_nothing(start):
-    toy = Toy(bands(1, 3))
+    toy = Toy(start, bands(1, 3))
     first = tuple(z.copy() for z in start)
-    got = refine(start, Q, 1.0, toy.code, toy.measure, 0)
+    got = refine(toy, Q, 1.0, toy.code, 0)
     assert got is toy.made[0][0] and (len(toy.made), toy.asked) == (1, [])
     assert same(toy.given[0], first)
 
@@ -76,25 +79,25 @@ def test_no_rounds_code_once_and_measure_nothing(start):
 @pytest.mark.parametrize("rounds", [1, 2, 7])
 def test_each_round_codes_and_measures_once(rounds, start):
     """The last coding is measured without gradients, which nothing would follow."""
-    toy = Toy(bands(1, 3))
-    refine(start, Q, 1.0, toy.code, toy.measure, rounds)
+    toy = Toy(start, bands(1, 3))
+    refine(toy, Q, 1.0, toy.code, rounds)
     assert len(toy.made) == rounds + 1
     assert toy.asked == [True] * rounds + [False]
 
 
 def test_latents_go_part_of_the_way_to_the_goal(start):
     """Of an orthonormal synthesis the gradient points to the goal, whatever rounding did."""
-    toy = Toy(bands(1, 3))
+    toy = Toy(start, bands(1, 3))
     before = tuple(z.copy() for z in start)
-    refine(start, Q, 1.0, toy.code, toy.measure, 5)
+    refine(toy, Q, 1.0, toy.code, 5)
     for number, latents in enumerate(toy.given):
         for z, first, goal in zip(latents, before, toy.goal, strict=True):
             np.testing.assert_allclose(z, goal + (1 - PACE) ** number * (first - goal), atol=1e-4 * STEP)
 
 
 def test_the_optimum_is_found(start):
-    toy = Toy(tuple(np.rint(z / STEP) * STEP + 0.3 * STEP for z in bands(1, 3)))
-    got = refine(start, Q, 1.0, toy.code, toy.measure, 8)
+    toy = Toy(start, tuple(np.rint(z / STEP) * STEP + 0.3 * STEP for z in bands(1, 3)))
+    got = refine(toy, Q, 1.0, toy.code, 8)
     (tokens,) = (tokens for data, tokens in toy.made if data == got)
     assert same(tokens.bands, [np.rint(z / STEP) for z in toy.goal])
     assert not same(toy.made[0][1].bands, tokens.bands)
@@ -105,18 +108,18 @@ def test_the_optimum_is_found(start):
 @pytest.mark.parametrize("sizes", [(10,), (30, 40, 20, 200), (500, 90, 91)], ids=str)
 def test_the_cheapest_of_all_rounds_is_kept(stiffness, slope, sizes, start):
     """Also where the rounds lead astray: of stiffness 6 they diverge, of -1 they run away from the goal."""
-    toy = Toy(bands(1, 3), stiffness, sizes)
-    got = refine(start, Q, slope, toy.code, toy.measure, 6)
+    toy = Toy(start, bands(1, 3), stiffness, sizes)
+    got = refine(toy, Q, slope, toy.code, 6)
     costs = [toy.cost(coded, slope) for coded in toy.made]
     assert got is toy.made[int(np.argmin(costs))][0]
     assert len(set(costs)) > 1
 
 
-def test_a_steep_slope_prefers_few_bytes(start):
+def test_a_steep_slope_prefers_few_bytes():
     """The first coding is small and far from the goal, the others are large and near."""
     for slope, expected in ((1.0, 1), (50.0, 0)):
-        toy = Toy(bands(1, 3), sizes=(100, 200))
-        assert refine(start, Q, slope, toy.code, toy.measure, 1) is toy.made[expected][0]
+        toy = Toy(bands(0, 3), bands(1, 3), sizes=(100, 200))
+        assert refine(toy, Q, slope, toy.code, 1) is toy.made[expected][0]
 
 
 def box(grid):
@@ -159,13 +162,14 @@ def test_tiles_add_up_to_the_whole(rows, columns, random_tokens, monkeypatch):
     alpha = rng.integers(0, 2, pixels.shape[:2], dtype=np.uint8)
     errors, gradients = Reaching().error(dequantize(tokens, Q), Q, pixels, alpha.astype(np.float32), True)
     wanted = [z + PACE * (d - g / 2 - z) for z, d, g in zip(latents, dequantize(tokens, Q), gradients)]
-    total = tiled_error(transform, tokens, Q, pixels, alpha, latents)
+    search = Search(transform, latents, Q, pixels, alpha)
+    total = search.measure(tokens, move=True)
     assert total == pytest.approx(errors.sum(dtype=np.float64), rel=1e-6)
     for got, expected in zip(latents, wanted, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
     assert max(max(size) for size in transform.sizes) <= 4 + 2 * MARGIN
     assert len(transform.sizes) == -(-rows // 4) * -(-columns // 4)
-    assert tiled_error(transform, tokens, Q, pixels, alpha) == total
+    assert search.measure(tokens) == total and not search.step_back()
 
 
 def test_tiles_that_see_everything_are_exact(example, monkeypatch):
@@ -178,10 +182,50 @@ def test_tiles_that_see_everything_are_exact(example, monkeypatch):
     expected = [z + PACE * (d - g / 2 - z) for z, d, g in zip(latents, decoded, gradients)]
     monkeypatch.setattr(refinement, "TILE", 2)
     monkeypatch.setattr(refinement, "MARGIN", 2)
-    total = tiled_error(transform, tokens, Q, example, None, latents)
+    total = Search(transform, latents, Q, example).measure(tokens, move=True)
     assert total == pytest.approx(errors.sum(dtype=np.float64), rel=1e-5)
     for got, wanted in zip(latents, expected, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+
+
+class Stiff:
+    """A Transform in which the pieces of the first column pull so hard that every move overshoots."""
+
+    def error(self, latents, q, pixels, importance, gradients):
+        stiffness = np.where(np.arange(latents[0].shape[2]) == 0, 100.0, 1.0)
+        found = tuple(2 * stiffness.repeat(b.side) * z for b, z in zip(BANDS, latents)) if gradients else ()
+        energy = sum(by_piece(band, z**2) for band, z in zip(BANDS, latents, strict=True))
+        return stiffness * energy, found
+
+
+def test_pieces_that_went_too_far_step_back(random_tokens):
+    """Those alone, most of the way, both when the search goes on and when it ends."""
+    near, far = random_tokens(2, 2, Q), random_tokens(2, 2, Q)
+    far = Tokens(far.lengths, tuple(np.where(np.abs(z) > 0, 50 * z, z) for z in far.bands))
+    latents = tuple(np.full(z.shape, 2.0, dtype=np.float32) for z in near.bands)
+    search = Search(Stiff(), latents, Q, np.zeros((128, 128, 3), np.uint8))
+    first = search.measure(near, move=True)
+    moved = tuple(z.copy() for z in latents)
+    assert search.measure(far) > OVERSHOT * first and search.step_back()
+    for z, went in zip(latents, moved, strict=True):
+        np.testing.assert_allclose(z, 2.0 + WAY_LEFT * (went - 2.0), rtol=1e-5)
+    assert search.measure(near) == first and not search.step_back()
+
+
+def test_only_pieces_that_got_worse_step_back():
+    """A stiff column overshoots and comes back, the others reach their goal of zero undisturbed."""
+    latents = tuple(np.full((b.latents, 2 * b.side, 2 * b.side), 40.0, dtype=np.float32) for b in BANDS)
+    search = Search(Stiff(), latents, Q, np.zeros((128, 128, 3), np.uint8))
+
+    def code(z):
+        bands = tuple(np.rint(z / s[:, None, None]).astype(np.int32) for z, s in zip(z, latent_steps(Q)))
+        return b"", Tokens(np.full((2, 2), Q, dtype=np.int32), bands)
+
+    start = search.measure(code(latents)[1])
+    refine(search, Q, 1.0, code, 8)
+    stiff, soft = latents[0][:, :, 0], latents[0][:, :, 1]
+    assert search.measure(code(latents)[1]) <= OVERSHOT * start
+    assert np.abs(stiff).max() < 1000 and np.abs(soft).max() < 1.0
 
 
 def test_efforts_rise():
@@ -282,7 +326,7 @@ def test_only_what_is_seen_counts(transparent, photo):
         watched = Watched(model.transform, paint)
         parts = {name: getattr(model, name) for name in ("prior", "static_tables", "fingerprint", "family")}
         files.append(encode(given, 64, model=SimpleNamespace(transform=watched, **parts)))
-        assert len(watched.asked) == ROUNDS[EFFORT] + 1
+        assert len(watched.asked) in (ROUNDS[EFFORT] + 1, ROUNDS[EFFORT] + 2)  # with one step back
         for padded, importance in watched.asked:
             assert padded.dtype == np.uint8 and padded.shape == (128, 128, 3) and importance.dtype == np.float32
             np.testing.assert_array_equal(importance, seen)

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -45,6 +46,19 @@ def test_named_files_go_under_their_own_name_whatever_their_suffix(tree):
         ("in/note.txt", "out/note.odp"),
         ("in/sub/b.JPG", "out/b.odp"),
     ]
+
+
+def test_whole_names_are_kept(tree):
+    (tree / "in" / "a.jpg").write_bytes(b"")
+    work = Work()
+    with pytest.raises(OptionError, match="--keep-names"):
+        make_plan(work, ["in"], recursive=True)
+    work.output_name = partial(encoded_name, keep_name=True)
+    jobs = make_plan(work, ["in"], output="out", recursive=True).jobs
+    assert [job.output for job in jobs] == ["out/a.jpg.odp", "out/a.png.odp", "out/sub/b.JPG.odp"]
+    assert [job.output for job in make_plan(work, [(tree / "in/a.png").as_uri()]).jobs] == [str(tree / "in/a.png.odp")]
+    urls = make_plan(work, ["s3://b/a.png"], existing="replace").jobs
+    assert [job.output for job in urls] == ["s3://b/a.png.odp"]
 
 
 def test_listed_files_keep_their_folders(tree):

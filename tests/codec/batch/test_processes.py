@@ -4,6 +4,7 @@ A named pipe in place of a picture holds the process that reads it until the tes
 """
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from PIL import Image
 from odpiece.codec import decode
 from odpiece.codec.batch import processes
 from odpiece.codec.batch.processes import do_all
-from odpiece.codec.batch.work import Decoding, Encoding, Job
+from odpiece.codec.batch.work import Decoding, Encoding, Job, do
+from odpiece.formats.errors import ReaderGoneError
 from odpiece.models import threads
 
 ENCODING = Encoding("quality", 5)
@@ -105,29 +107,83 @@ def test_whoever_stops_early_stops_the_processes(tmp_path, pictures, waiting):
             os.write(pipe.fileno(), b"x")
 
 
-def test_ctrl_c_ends_at_once_and_leaves_only_whole_files(tmp_path, pictures, waiting):
-    out = tmp_path / "out"
-    command = [sys.executable, "-c", PROGRAM, "encode", *pictures, waiting, "-o", out, "-j", "2", "--json", "-q", "5"]
+def interrupted(tmp_path, pictures, waiting, interrupt):
+    """(process, its rest of standard output, its errors) of encoding to tmp_path/out, to which `interrupt` was done
+    while it waited for one of its files. By its end nobody reads that file any more.
+    """
+    command = [sys.executable, "-c", PROGRAM, "encode", *pictures, waiting, "-o", tmp_path / "out", "-j", "2", "--json"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    not_ignored = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # as it is where tests run in the background
-    with subprocess.Popen(command, text=True, preexec_fn=not_ignored, **pipes) as process:
+    with subprocess.Popen([*command, "-q", "5"], text=True, preexec_fn=default_signals, **pipes) as process:
         for _ in pictures:
             process.stdout.readline()
         with open(waiting, "wb") as pipe:
-            process.send_signal(signal.SIGINT)
+            interrupt(process)
             rest, errors = process.communicate()
-            with pytest.raises(BrokenPipeError):
-                os.write(pipe.fileno(), b"x")
-    assert (process.returncode, rest, errors.strip()) == (130, "", "odpiece: interrupted")
-    expected = {p.with_suffix(".odp").name: ENCODING.encode(ENCODING.read(p.read_bytes(), ""))[0] for p in pictures}
-    assert contents(out) == expected
+            poll = select.poll()
+            poll.register(pipe, 0)
+            assert poll.poll()[0][1] & select.POLLERR  # its reader is gone, or this never ends
+    return process, rest, errors
+
+
+def default_signals():
+    """As it is where tests do not run in the background or without a terminal."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def whole_files(pictures):
+    return {p.with_suffix(".odp").name: ENCODING.encode(ENCODING.read(p.read_bytes(), ""))[0] for p in pictures}
+
+
+@pytest.mark.parametrize(
+    "number, message",
+    [
+        (signal.SIGINT, "odpiece: interrupted"),
+        (signal.SIGTERM, "odpiece: ended by SIGTERM"),
+        (signal.SIGHUP, "odpiece: ended by SIGHUP"),
+    ],
+)
+def test_signals_end_all_processes_and_leave_only_whole_files(number, message, tmp_path, pictures, waiting):
+    process, rest, errors = interrupted(tmp_path, pictures, waiting, lambda process: process.send_signal(number))
+    assert (process.returncode, rest, errors.strip()) == (128 + number, "", message)
+    assert contents(tmp_path / "out") == whole_files(pictures)
+
+
+def test_processes_end_with_a_command_that_is_killed(tmp_path, pictures, waiting):
+    """It cannot end them, so they see to it themselves."""
+    process, _, _ = interrupted(tmp_path, pictures, waiting, lambda process: process.kill())
+    assert process.returncode == -signal.SIGKILL
+    assert contents(tmp_path / "out") == whole_files(pictures)
+
+
+def test_a_reader_that_goes_away_ends_the_work_quietly(tmp_path, pictures, waiting):
+    """As `odpiece ... --json | head -1`."""
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        "encode",
+        pictures[0],
+        waiting,
+        "-o",
+        tmp_path / "out",
+        "-j",
+        "2",
+        "--json",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        waiting.write_bytes(pictures[0].read_bytes())
+        assert process.stderr.read() == b""
+    assert process.returncode == ReaderGoneError.exit_code
 
 
 @pytest.mark.parametrize("cores, workers, files, each", [(8, 2, 9, 4), (8, 3, 9, 2), (2, 9, 9, 1), (8, None, 2, 4)])
 def test_cores_are_divided(monkeypatch, cores, workers, files, each):
     given = []
     monkeypatch.setattr(processes, "available_cores", lambda: cores)
-    monkeypatch.setattr(processes, "_start", lambda job, arguments: given.append(arguments[2]) or 1 / 0)
+    monkeypatch.setattr(processes, "_start", lambda job, arguments: given.append(arguments[1]) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         next(do_all([Job("a", "b")] * files, ENCODING, workers=workers))
     assert given == [each]
@@ -151,5 +207,5 @@ def test_a_process_keeps_to_its_threads(monkeypatch):
         def send(self, record):
             self.sent.append((record.exit_code, threads.thread_limit(), os.environ["OMP_NUM_THREADS"]))
 
-    processes._serve(Pipe(), ENCODING, False, 3)
+    processes._serve(Pipe(), partial(do, work=ENCODING), 3)
     assert Pipe.sent == [(3, 3, "3")]

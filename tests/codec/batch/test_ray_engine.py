@@ -44,7 +44,7 @@ options = {"include_dashboard": False, "_system_config": {"health_check_period_m
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0} | options)
 nodes = [cluster.add_node(wait=False, num_cpus=1) for _ in range(2)]
 nodes = {node.all_processes["raylet"][0].process.pid: node for node in nodes}
-cluster.wait_for_nodes()
+cluster.wait_for_nodes(timeout=3600)
 print(cluster.address, flush=True)
 for line in sys.stdin:
     raylets = {parent(pid) for pid in readers(line.strip())} & nodes.keys()

@@ -3,21 +3,27 @@
 import csv
 import io
 import json
+import os
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from odpiece.codec import encode
 from odpiece.codec.comparison import report
-from odpiece.codec.comparison.measure import Original, Trial, measure, worth_scoring
+from odpiece.codec.comparison.measure import Original, Trial, default_cache, measure, worth_scoring
 from odpiece.codec.comparison.metrics import METRICS
-from odpiece.codec.comparison.peers import ODPIECE, find_peer
+from odpiece.codec.comparison.peers import ODPIECE, PEERS, find_peer
 from odpiece.codec.comparison.report import Measured
-from odpiece.codec.comparison.tasks import Task, collect, run_tasks
+from odpiece.codec.comparison.tasks import Outcome, Task, collect, comparable_pixels, run_tasks
 from odpiece.codec.targets import psnr
+from odpiece.formats.errors import MissingExtraError, OutputError
 
 FEW = (0, 20, 60)
+NO_PICTURE = "b.png is not a picture, give a PNG, JPEG, WebP, TIFF or the like"
 
 
 @pytest.fixture
@@ -111,11 +117,144 @@ def test_all_files_of_a_codec_of_one_scale_are_scored(photo):
 def test_tasks_report_pictures_that_cannot_be_read(jobs, webp, photo, tmp_path):
     Image.fromarray(photo).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no picture")
-    tasks = [Task(tmp_path / name, webp, ("psnr",), None) for name in ("b.png", "a.png")]
-    measured, errors = collect(run_tasks(tasks, jobs))
+    codecs = replace(ODPIECE, qualities=(1,)), webp
+    tasks = [Task(tmp_path / name, codec, ("psnr",), None) for name in ("b.png", "a.png") for codec in codecs]
+    measured, messages = collect(run_tasks(tasks, jobs))
     assert [picture.pixels for picture in measured] == [photo.size // 3]
     assert [t.quality for t in measured[0].trials["webp"]] == [*FEW, *FEW]
-    assert len(errors) == 1 and errors[0].startswith("b.png is not a picture")
+    assert len(messages) == 1 and messages[0].startswith("skipped: b.png is not a picture")
+
+
+def kinds_of(photo):
+    """{name: (a Pillow image, the uint8 (H, W, 3) that is to be compared)}."""
+    colours, grey = photo[:48, :64], np.ascontiguousarray(photo[:48, :64, 0])
+    alpha = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
+    on_white = Image.alpha_composite(Image.new("RGBA", (64, 48), "white"), Image.fromarray(np.dstack([colours, alpha])))
+    return {
+        "colour": (Image.fromarray(colours), colours),
+        "grey": (Image.fromarray(grey), np.dstack([grey] * 3)),
+        "equal channels": (Image.fromarray(np.dstack([grey] * 3)), np.dstack([grey] * 3)),
+        "two levels": (Image.fromarray(grey > 128), np.dstack([(grey > 128) * np.uint8(255)] * 3)),
+        "transparent": (Image.fromarray(np.dstack([colours, alpha])), np.asarray(on_white.convert("RGB"))),
+        "grey, clear": (Image.new("LA", (64, 48), (9, 0)), np.full((48, 64, 3), 255, np.uint8)),
+    }
+
+
+@pytest.mark.parametrize("kind", ["colour", "grey", "equal channels", "two levels", "transparent", "grey, clear"])
+def test_pictures_of_every_kind_are_compared(kind, photo, tmp_path):
+    im, expected = kinds_of(photo)[kind]
+    im.save(tmp_path / "a.png")
+    pixels, notes = comparable_pixels(tmp_path / "a.png")
+    assert pixels.dtype == np.uint8 and pixels.shape == expected.shape
+    assert np.abs(pixels.astype(int) - expected).max() <= 1
+    assert bool(notes) == (im.mode in ("LA", "RGBA"))
+    peers = [replace(codec, qualities=codec.qualities[3:4], scales=(1,)) for codec in (ODPIECE, *PEERS)]
+    available = [codec for codec in peers if is_installed(codec)]
+    measured, messages = collect(run_tasks([Task(tmp_path / "a.png", c, ("psnr",), None) for c in available], 1))
+    assert measured[0].trials.keys() == {c.name for c in available}
+    assert all(trial.scores["psnr"] > 5 for trials in measured[0].trials.values() for trial in trials)
+    assert messages == [f"a.png: {note}" for note in notes]
+
+
+def is_installed(codec):
+    try:
+        codec.require()
+    except MissingExtraError:
+        return False
+    return True
+
+
+def test_grey_files_are_what_the_encoder_makes_of_grey(photo):
+    grey = np.ascontiguousarray(photo[..., 0])
+    assert ODPIECE.encode(np.dstack([grey] * 3), 8) == encode(grey, 8)
+
+
+def fails_on(width, codec):
+    """The Codec, which cannot encode pictures of this width (None: of any)."""
+
+    def pack(pixels, quality):
+        if width in (None, pixels.shape[1]):
+            raise ZeroDivisionError("a defect")
+        return codec.pack(pixels, quality)
+
+    return replace(codec, pack=pack)
+
+
+@pytest.fixture
+def two(photo, tmp_path):
+    """A folder with a.png, 60 wide, and b.png, 50 wide."""
+    for name, width in (("a.png", 60), ("b.png", 50)):
+        Image.fromarray(photo[:40, :width]).save(tmp_path / name)
+    return tmp_path
+
+
+def collected(folder, codecs):
+    tasks = [Task(folder / name, codec, ("psnr",), None) for name in ("a.png", "b.png") for codec in codecs]
+    measured, messages = collect(run_tasks(tasks, 1))
+    return {Path(picture.name).name: list(picture.trials) for picture in measured}, messages
+
+
+def test_a_codec_that_fails_on_one_picture_ends_nothing(two, webp):
+    ours = replace(ODPIECE, qualities=(1,))
+    assert collected(two, (ours, fails_on(50, replace(webp, scales=(1,))))) == (
+        {"a.png": ["odpiece", "webp"]},
+        ["skipped: b.png: ZeroDivisionError: a defect"],
+    )
+    assert collected(two, (fails_on(60, ours), webp))[0] == {"b.png": ["odpiece", "webp"]}
+
+
+def test_a_codec_that_fails_on_all_pictures_is_left_out(two, webp):
+    (two / "b.png").write_bytes(b"no picture")
+    assert collected(two, (replace(ODPIECE, qualities=(1,)), fails_on(None, webp))) == (
+        {"a.png": ["odpiece"]},
+        ["WebP is left out: a.png: ZeroDivisionError: a defect", "skipped: " + NO_PICTURE],
+    )
+
+
+def test_a_process_that_dies_ends_nothing(two, webp):
+    ours, deadly = replace(ODPIECE, qualities=(1,)), replace(webp, version=partial(os._exit, 9))
+    codecs = [("a.png", ours), ("a.png", webp), ("b.png", ours), ("b.png", deadly)]
+    measured, messages = collect(run_tasks([Task(two / name, codec, ("psnr",), None) for name, codec in codecs], 2))
+    assert [Path(picture.name).name for picture in measured] == ["a.png"]
+    assert messages == ["skipped: b.png: the process that worked on it ended by exit code 9"]
+
+
+def test_notes_are_told_once(photo, tmp_path):
+    outcomes = [(Task(tmp_path / f"{i}.png", ODPIECE, (), None), Outcome(9, (), ("a note",))) for i in range(3)]
+    assert collect(outcomes)[1] == ["0.png (and 2 more): a note"]
+
+
+@pytest.mark.parametrize("content", [b"[]", b'{"a": 3}', b'{"a": {"b": 1}}', b"\xff", b"null"])
+def test_a_cache_of_other_contents_is_measured_anew(content, webp, photo, tmp_path):
+    first = measure(Original(photo), webp, ("psnr",), tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(content)
+    again = measure(Original(photo), webp, ("psnr",), tmp_path)
+    assert [(t.size, t.scores) for t in again] == [(t.size, t.scores) for t in first]
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(webp, photo, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    assert measure(Original(photo), webp, ("psnr",), tmp_path / "file" / "cache")
+
+
+@pytest.mark.parametrize("variables", [{"XDG_CACHE_HOME": "/dev/null/x"}, {"XDG_CACHE_HOME": "", "HOME": "/dev/null"}])
+def test_no_place_for_a_cache(variables, monkeypatch):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OutputError):
+        default_cache()
+
+
+def test_no_home_for_a_cache(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", failing_home)
+    with pytest.raises(OutputError, match="XDG_CACHE_HOME"):
+        default_cache()
+
+
+def failing_home():
+    raise RuntimeError("Could not determine home directory.")
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from odpiece.codec.comparison.report import Measured
 from odpiece.models.interface import LOOKS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+LONGEST = 3_600_000  # milliseconds, for machines with much else to do
 PHONE = {"width": 360, "height": 740}
 NAME = "</script><b>&.png"  # as nasty as a file name can be
 
@@ -41,7 +42,7 @@ def page_of(photo, codecs):
     trials = {name: measure(Original(photo), codec, metrics) for name, codec in codecs.items()}
     measured = [Measured(NAME, photo.size // 3, trials)]
     rows, rates = report.rows(measured, metrics), report.bd_rates(measured, metrics)
-    return page(measured, codecs, rows, rates, metrics, lambda name: photo)
+    return page(measured, codecs, rows, rates, metrics, lambda name: photo, "natural")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def browser():
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
     with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=LONGEST)
         yield browser
         browser.close()
 
@@ -59,6 +60,7 @@ def browser():
 def opened(browser, html, name, **options):
     """The page, opened offline; what it logs and whatever else it asks for must stay empty."""
     context = browser.new_context(offline=True, **options)
+    context.set_default_timeout(LONGEST)
     tab, complaints = context.new_page(), []
     tab.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
     tab.on("pageerror", lambda error: complaints.append(str(error)))
@@ -87,6 +89,14 @@ def phone(browser, html):
 def test_the_page_asks_for_nothing_from_outside(html):
     own = re.sub(r"<script>/\*\*.*?</script>", "", html.read_text(), flags=re.DOTALL)
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", own)
+
+
+def test_the_page_knows_the_look(html):
+    assert '"look":"natural"' in html.read_text() and 'id="look"' in html.read_text()
+
+
+def test_the_look_is_named(desktop):
+    assert "decoded with the natural look." in desktop.locator("p").first.inner_text()
 
 
 def test_curves_and_tables_are_drawn(desktop):

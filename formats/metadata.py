@@ -1,0 +1,69 @@
+"""EXIF, ICC profile and XMP of picture files: what of them is kept with upright pixels."""
+
+import re
+import struct
+
+from odpiece.formats.chunks import MAX_CHUNK
+
+MOST = MAX_CHUNK - (1 << 13)  # bytes: a zlib stream of what cannot be compressed is a little longer
+UPRIGHT = 1
+ORIENTATION, SHORT = 0x0112, 3  # the EXIF tag, and its type
+TIFF_NAMESPACE = rb"xmlns:([\w.-]+)\s*=\s*[\"']http://ns\.adobe\.com/tiff/1\.0/[\"']"
+NAMES = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}  # in Pillow
+
+
+def kept_metadata(info, keep, notes):
+    """The dict of EXIF and XMP, bytes, of a Pillow image's `info`, where `keep` asks for them, without orientation.
+
+    The picture must be upright. `notes` gets a line for what is too long.
+    """
+    found = {}
+    if "exif" in keep and (exif := info.get("exif")):
+        found["exif"] = upright_exif(exif)
+    if "xmp" in keep and (xmp := info.get("xmp") or info.get("XML:com.adobe.xmp")):
+        found["xmp"] = upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp)
+    return {name: value for name, value in found.items() if is_short(name, value, notes)}
+
+
+def is_short(name, value, notes):
+    """Whether metadata can be in an .odp file; `notes` gets a line where not."""
+    if len(value) > MOST:
+        notes.append(f"the {name} is not kept: it has {len(value)} bytes, at most {MOST} are kept")
+    return len(value) <= MOST
+
+
+def upright_exif(exif):
+    """EXIF bytes with the orientation 1 in their first directory; all else stays as it is."""
+    for at, order, kind in _orientations(exif):  # Pillow would write all tags anew, and some it cannot
+        exif = exif[:at] + struct.pack(f"{order}H2x" if kind == SHORT else f"{order}I", UPRIGHT) + exif[at + 4 :]
+    return exif
+
+
+def orientation_of(exif):
+    """The orientation, 1 to 8, that EXIF bytes give, None for none; other tags, which may be broken, do not matter."""
+    for at, order, kind in _orientations(exif):
+        return struct.unpack_from(f"{order}{'H' if kind == SHORT else 'I'}", exif, at)[0]
+    return None
+
+
+def _orientations(exif):
+    """(position of the value, byte order, type) of each entry of an orientation in the first directory."""
+    start = 6 if exif[:6] == b"Exif\0\0" else 0
+    order, found = {b"II": "<", b"MM": ">"}.get(exif[start : start + 2]), []
+    try:
+        (directory,) = struct.unpack_from(f"{order}I", exif, start + 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, start + directory)
+        for entry in range(start + directory + 2, start + directory + 2 + 12 * count, 12):
+            tag, kind, _, _ = struct.unpack_from(f"{order}2H2I", exif, entry)
+            if tag == ORIENTATION:
+                found.append((entry + 8, order, kind))
+    except struct.error:  # it is broken or ends there
+        pass
+    return found
+
+
+def upright_xmp(xmp):
+    """XMP bytes with the orientation 1, whatever the prefix of TIFF's namespace and the quotes are."""
+    prefixes = {b"tiff", *re.findall(TIFF_NAMESPACE, xmp)}
+    pattern = rb"\b((?:" + b"|".join(map(re.escape, prefixes)) + rb"):Orientation(?:\s*=\s*[\"']|\s*>)\s*)[2-8]"
+    return re.sub(pattern, rb"\g<1>1", xmp)
