@@ -15,9 +15,11 @@ from torch import nn  # noqa: E402
 
 from odpiece.models.interface import GRAIN, LOOKS  # noqa: E402
 from odpiece.models.nets.bands.transform import Architecture  # noqa: E402
+from odpiece.models.training import runs  # noqa: E402
 from odpiece.models.training.bands import look_loop, loop  # noqa: E402
 from odpiece.models.training.bands.look_loop import LookRun, train_look  # noqa: E402
-from odpiece.models.training.bands.loop import TuningOptions  # noqa: E402
+from odpiece.models.training.bands.tuning import RUN, TuningOptions  # noqa: E402
+from odpiece.models.training.crops import Batch  # noqa: E402
 from odpiece.models.training.processes import Processes  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -45,13 +47,19 @@ def tokenizer_run(turned):
 
 @pytest.fixture
 def run(tokenizer_run):
-    return LookRun(*tokenizer_run.averaged, seed=0)
+    return LookRun(*tokenizer_run.averaged, Processes("cpu"), seed=0)
 
 
 @pytest.fixture(scope="module")
-def crops(photo):
-    """float (2, 3, 128, 128): two crops of the photo."""
-    return loop.to_float(np.stack([photo[:128, :128], photo[64:, 100:228]]))
+def batch(photo):
+    """A Batch of two crops of the photo, 128x128, which may teach every q."""
+    return Batch(np.stack([photo[:128, :128], photo[64:, 100:228]]), np.array([1024, 1024]))
+
+
+@pytest.fixture(scope="module")
+def crops(batch):
+    """The same as float (2, 3, 128, 128)."""
+    return loop.to_float(batch.pixels)
 
 
 def by_hand(residual, period):
@@ -139,6 +147,8 @@ class Painted(nn.Module):
 class Idle:
     """In place of the optimizers: leaves the gradients where they are."""
 
+    parameters = ()
+
     def step(self, factor):
         pass
 
@@ -152,7 +162,7 @@ def flaws():
 
 
 @pytest.fixture
-def pull(run, crops, flaws, monkeypatch):
+def pull(run, batch, crops, flaws, monkeypatch):
     """A function: the gradient in the crops with `scale` times the flaws, with losses and constants as given."""
 
     def gradient(distance=True, scale=1.0, **constants):
@@ -161,10 +171,11 @@ def pull(run, crops, flaws, monkeypatch):
                 patch.setattr(look_loop, name, value)
             if not distance:
                 patch.setattr(run, "_distance", lambda pixels, decoded: (0 * decoded).sum())
+            patch.setattr(look_loop, "constrain_look", lambda look: None)  # a picture has no weights to constrain
             picture = crops + scale * flaws
             run.look, run.average, run.optimizers = Painted(picture), Painted(picture), Idle()
             run.generator.manual_seed(3)
-            run.update(crops, 0.0)
+            run.update(batch, 0.0)
         return run.look.picture.grad
 
     return gradient
@@ -225,12 +236,12 @@ def test_all_losses_add_up(pull):
     torch.testing.assert_close(together, sum(parts), rtol=1e-3, atol=1e-3 * together.abs().max().item())
 
 
-def test_steps_move_every_weight_of_the_look_and_nothing_else(run, crops, monkeypatch):
+def test_steps_move_every_weight_of_the_look_and_nothing_else(run, batch, monkeypatch):
     """Residual branches and grain start at zero, so what lies before the branches moves from the second step on."""
     monkeypatch.setattr(look_loop, "rate_factor", lambda step, progress: 1.0)
     frozen = [p.detach().clone() for net in (run.tokenizer, run.prior, run.metric) for p in net.parameters()]
     before = [{n: p.detach().clone() for n, p in net.named_parameters()} for net in (run.look, run.average)]
-    values = [run.update(crops, 0.0) for _ in range(4)]
+    values = [list(run.update(batch, 0.0).values()) for _ in range(4)]
     for old, net in zip(before, (run.look, run.average)):
         assert not [name for name, p in net.named_parameters() if torch.equal(p, old[name])]
     after = (p for net in (run.tokenizer, run.prior, run.metric) for p in net.parameters())
@@ -266,11 +277,11 @@ def trained(tokenizer_run, photo, tmp_path_factory):
     root = tmp_path_factory.mktemp("look")
     (root / "pictures").mkdir()
     Image.fromarray(np.concatenate([photo, photo[::-1]])).save(root / "pictures" / "a.png")
-    loop.save(tokenizer_run.state_dict(), root / "best.pt")
+    runs.save(tokenizer_run.state_dict(), root / "best.pt")
     out = root / "out" / "look.pt"
-    options = TuningOptions(root / "best.pt", root / "pictures", out, minutes=1 / 60, cache=root / "cache", batch=1)
+    options = TuningOptions(root / "best.pt", (root / "pictures",), out, minutes=1 / 60, cache=root / "cache", batch=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(look_loop, "LOG_SECONDS", 0)
+        patch.setattr(runs, "LOG_SECONDS", 0)
         patch.setattr(look_loop, "rate_factor", lambda step, progress: 1.0)
         train_look(options)
     states = [torch.load(path, weights_only=True) for path in (options.checkpoint, options.out)]
@@ -280,7 +291,7 @@ def trained(tokenizer_run, photo, tmp_path_factory):
 
 def test_only_the_natural_look_is_new(trained):
     _, before, after, _ = trained
-    assert set(before) == set(after)
+    assert set(after) == set(before) | {RUN}
     for part in ("tokenizer", "averaged_tokenizer"):
         new = {name for name in after[part] if name not in before[part]}
         assert new and all(name.startswith(NATURAL) for name in new)
@@ -304,7 +315,8 @@ def test_the_checkpoint_has_both_looks(trained):
 
 def test_the_log_has_a_line_a_step(trained):
     *_, lines = trained
-    assert lines and all(set(line) == {"step", "minutes", "st_lpips", "psnr", "repeated", "seams"} for line in lines)
+    names = {"step", "minutes", "seconds_a_step", "st_lpips", "psnr", "repeated", "seams"}
+    assert lines and all(set(line) == names for line in lines)
     assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
     assert all(np.isfinite(list(line.values())).all() for line in lines)
 
@@ -314,7 +326,7 @@ def test_training_starts_from_the_natural_look_if_there_is_one(from_natural, tra
     """In no time at all nothing changes."""
     options, _, after, _ = trained
     checkpoint = options.out if from_natural else options.checkpoint
-    train_look(TuningOptions(checkpoint, options.data, tmp_path / "again.pt", 0, options.cache, batch=1))
+    train_look(TuningOptions(checkpoint, options.data, tmp_path / "again.pt", 0, cache=options.cache, batch=1))
     again = torch.load(tmp_path / "again.pt", weights_only=True)["averaged_tokenizer"]
     for name, tensor in again.items():
         if not name.startswith(NATURAL) or from_natural:

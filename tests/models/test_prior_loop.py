@@ -1,5 +1,6 @@
 """Training the prior alone: what it changes, what it leaves, and that it learns."""
 
+import copy
 import json
 
 import numpy as np
@@ -12,8 +13,10 @@ from odpiece.codec.bands.tokens import kept_mask  # noqa: E402
 from odpiece.models.interface import BANDS, octave_weights  # noqa: E402
 from odpiece.models.nets.bands.prior import Prior  # noqa: E402
 from odpiece.models.nets.bands.transform import Architecture  # noqa: E402
+from odpiece.models.training import runs  # noqa: E402
 from odpiece.models.training.bands import loop, objective, prior_loop  # noqa: E402
-from odpiece.models.training.bands.optimizers import Optimizers  # noqa: E402
+from odpiece.models.training.bands.tuning import RUN, TuningOptions  # noqa: E402
+from odpiece.models.training.crops import Batch  # noqa: E402
 from odpiece.models.training.processes import Processes  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -44,12 +47,12 @@ def trained(tokenizer_run, photo, tmp_path_factory):
     root = tmp_path_factory.mktemp("prior")
     (root / "pictures").mkdir()
     Image.fromarray(np.concatenate([photo, photo[::-1]])).save(root / "pictures" / "a.png")
-    loop.save(tokenizer_run.state_dict(), root / "best.pt")
-    options = loop.TuningOptions(
-        root / "best.pt", root / "pictures", root / "out" / "prior.pt", minutes=1 / 60, cache=root / "cache", batch=1
+    runs.save(tokenizer_run.state_dict(), root / "best.pt")
+    options = TuningOptions(
+        root / "best.pt", (root / "pictures",), root / "out" / "prior.pt", minutes=1 / 60, cache=root / "cache", batch=1
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prior_loop, "LOG_SECONDS", 0)
+        patch.setattr(runs, "LOG_SECONDS", 0)
         prior_loop.train_prior(options)
     states = [torch.load(path, weights_only=True) for path in (options.checkpoint, options.out)]
     lines = [json.loads(line) for line in options.out.with_suffix(".jsonl").read_text().splitlines()]
@@ -62,7 +65,7 @@ def same(a, b):
 
 def test_only_the_prior_changes(trained):
     before, after, _ = trained
-    assert set(before) == set(after)
+    assert set(after) == set(before) | {RUN}
     for part in ("tokenizer", "averaged_tokenizer"):
         assert all(same(before[part], after[part]).values())
     for part in ("prior", "averaged_prior"):
@@ -72,19 +75,30 @@ def test_only_the_prior_changes(trained):
 
 def test_log_has_a_line_a_step(trained):
     *_, lines = trained
-    assert lines and all(set(line) == {"step", "minutes", "loss"} for line in lines)
+    assert lines and all(set(line) == {"step", "minutes", "loss", "seconds_a_step"} for line in lines)
     assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
     assert all(np.isfinite(line["loss"]) and line["loss"] > 0 for line in lines)
 
 
-def tokens_of(run, photo, seed):
-    crops = loop.to_float(np.stack([photo[:128, :128], photo[64:, 100:228]]))
-    return prior_loop._tokens(run.tokenizer, run.prior, crops, torch.Generator().manual_seed(seed))
+@pytest.fixture
+def make_run(tokenizer_run):
+    """A function: a PriorRun of a tokenizer at its start, of a seed."""
+
+    def make(seed, prior=tokenizer_run.prior):
+        return prior_loop.PriorRun(tokenizer_run.tokenizer, copy.deepcopy(prior), Processes("cpu"), seed)
+
+    return make
 
 
-def test_tokens_are_whole_numbers_dropped_at_their_quality(tokenizer_run, photo):
+@pytest.fixture(scope="module")
+def batch(photo):
+    """A Batch of two crops of the photo, 128x128, which may teach every q."""
+    return Batch(np.stack([photo[:128, :128], photo[64:, 100:228]]), np.array([1024, 1024]))
+
+
+def test_tokens_are_whole_numbers_dropped_at_their_quality(make_run, batch):
     """Each crop at REPEATS qualities."""
-    bands, masks, octaves, quality = tokens_of(tokenizer_run, photo, 0)
+    bands, masks, octaves, quality = make_run(0)._tokens(batch)
     assert len(quality) == 2 * prior_loop.REPEATS and len(set(quality.tolist())) > 1
     for i, q in enumerate(quality.tolist()):
         np.testing.assert_array_equal(octaves[i].numpy(), octave_weights(q))
@@ -94,16 +108,25 @@ def test_tokens_are_whole_numbers_dropped_at_their_quality(tokenizer_run, photo)
     assert all(z.any() for z in bands[:1])
 
 
-def test_steps_lower_the_bits_of_the_same_tokens(tokenizer_run, photo):
+def test_no_crop_is_coded_above_the_quality_that_it_may_teach(make_run, batch):
+    run, highest = make_run(0), np.array([1024, 16])
+    quality = torch.stack([run._tokens(Batch(batch.pixels, highest))[3] for _ in range(9)])
+    assert (quality.reshape(-1, 2).amax(0) <= torch.tensor(highest)).all() and quality.max() > 16
+
+
+def test_steps_lower_the_bits_of_the_same_tokens(make_run, batch, monkeypatch):
     def draw(seed):
         return objective.draw_quality(torch.full((4,), 1024), torch.Generator().manual_seed(seed))
 
+    monkeypatch.setattr(prior_loop, "FINE_TUNING", 1.0)
+    monkeypatch.setattr(prior_loop, "rate_factor", lambda step, progress: 1.0)
     seed = next(seed for seed in range(99) if draw(seed).max() > 500)  # so that every band has tokens
-    tokens = tokens_of(tokenizer_run, photo, seed)
     torch.manual_seed(0)
-    net = Prior()
-    before = {name: p.detach().clone() for name, p in net.named_parameters()}
-    optimizers = Optimizers([net])
-    losses = [prior_loop._update(net, optimizers, tokens, 1.0) for _ in range(30)]
+    run = make_run(seed, Prior())
+    tokens = run._tokens(batch)
+    monkeypatch.setattr(run, "_tokens", lambda batch: tokens)
+    before = {name: p.detach().clone() for name, p in run.prior.named_parameters()}
+    losses = [run.update(batch, 0.0)["loss"] for _ in range(30)]
     assert losses[-1] < 0.99 * losses[0]
-    assert not [name for name, p in net.named_parameters() if torch.equal(p, before[name])]
+    assert not [name for name, p in run.prior.named_parameters() if torch.equal(p, before[name])]
+    assert not [name for name, p in run.average.named_parameters() if torch.equal(p, before[name])]

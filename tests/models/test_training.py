@@ -20,6 +20,7 @@ from odpiece.models.interface import BANDS, octave_weights, step_size  # noqa: E
 from odpiece.models.library import open_model  # noqa: E402
 from odpiece.models.nets.bands.prior import Prior, logistic_bits  # noqa: E402
 from odpiece.models.nets.bands.transform import Architecture  # noqa: E402
+from odpiece.models.training import runs  # noqa: E402
 from odpiece.models.training.bands import loop, objective  # noqa: E402
 from odpiece.models.training.bands.export import load_shipped  # noqa: E402
 from odpiece.models.training.bands.optimizers import COOLDOWN, WARMUP_STEPS, rate_factor  # noqa: E402
@@ -187,7 +188,7 @@ def test_a_few_steps_lower_the_loss_on_one_batch(run, batch, crops, monkeypatch)
         return objective.cost(error, bits, quality)
 
     before = cost()
-    losses = [run.update(batch, 0.0) for _ in range(25)]
+    losses = [run.update(batch, 0.0)["loss"] for _ in range(25)]
     assert np.isfinite(losses).all()
     assert (cost() < 0.99 * before).all()
     assert run.step == 25
@@ -211,7 +212,7 @@ def test_a_step_moves_every_weight(run, batch, monkeypatch):
 def test_a_saved_run_goes_on_as_if_never_stopped(run, batch, tmp_path):
     """But for its qualities, which begin anew with each part."""
     run.update(batch, 0.0)
-    loop.save(run.state_dict(), tmp_path / "state.pt")
+    runs.save(run.state_dict(), tmp_path / "state.pt")
     resumed = loop.Run.from_state_dict(torch.load(tmp_path / "state.pt", weights_only=True), run.processes)
     run.reseed()
     assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
@@ -263,7 +264,7 @@ def trained(tmp_path_factory, pictures):
     options = loop.TrainOptions((pictures,), pictures, root / "out", SECONDS, cache=root / "cache", batch=1, threads=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "PCA_CROPS", 4)
-        patch.setattr(loop, "LOG_SECONDS", 0)
+        patch.setattr(runs, "LOG_SECONDS", 0)
         patch.setattr(loop, "Architecture", functools.partial(Architecture, **SMALL))
         table = loop.train_tokenizer(options)
     return options, table
@@ -277,9 +278,9 @@ def test_run_writes_log_and_checkpoints(trained):
     options, table = trained
     assert {p.name for p in options.out.iterdir()} == {"log.jsonl", "checkpoint.pt", "best.pt"}
     *steps, last = log_lines(options.out)
-    assert steps and all(set(line) == {"step", "minutes", "loss", "crops_per_s"} for line in steps)
+    assert steps and all(set(line) == {"step", "minutes", "loss", "seconds_a_step"} for line in steps)
     assert [line["step"] for line in steps] == list(range(1, len(steps) + 1))
-    assert all(np.isfinite(line["loss"]) and line["crops_per_s"] > 0 for line in steps)
+    assert all(np.isfinite(line["loss"]) and line["seconds_a_step"] > 0 for line in steps)
     assert set(last) == {"step", "minutes", "val", "mean_log_cost"}
     assert last["val"] == table and [row["q"] for row in table] == list(QUALITIES)
     assert last["mean_log_cost"] == pytest.approx(np.mean([np.log(row["cost"]) for row in table]))
@@ -297,8 +298,8 @@ def test_checkpoint_holds_the_run(trained):
 def test_resume_goes_on_from_the_checkpoint(trained, tmp_path, monkeypatch):
     options, _ = trained
     state = torch.load(options.out / "checkpoint.pt", weights_only=True)
-    loop.save(state, tmp_path / "checkpoint.pt")
-    monkeypatch.setattr(loop, "LOG_SECONDS", 0)
+    runs.save(state, tmp_path / "checkpoint.pt")
+    monkeypatch.setattr(runs, "LOG_SECONDS", 0)
     minutes = state["seconds"] / 60 + 0.2 * SECONDS
     loop.train_tokenizer(
         loop.TrainOptions(

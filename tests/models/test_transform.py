@@ -55,7 +55,7 @@ def randomised(seed):
         for module in tokenizer.modules():
             if isinstance(module, Residual):
                 module.reduce.weight.normal_(0, 0.05)
-                module.reduce.bias.normal_(0, 0.1)
+                module.expand.bias.normal_(0, 0.1)
                 module.scale.uniform_(0.3, 3.0)
                 if module.condition is not None:
                     module.condition.normal_(0, 1)
@@ -160,7 +160,7 @@ def test_fold_leaves_the_function_unchanged(conditioned):
     torch.manual_seed(2)
     block = Residual(6, 10, conditioned).double()
     block.reduce.weight.normal_()
-    block.reduce.bias.normal_()
+    block.expand.bias.normal_()
     block.scale.uniform_(0.2, 5.0)
     if conditioned:
         block.condition.normal_()

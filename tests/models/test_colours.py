@@ -1,0 +1,72 @@
+"""Constrained networks pass flat colours exactly, whatever else the weights are."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from odpiece.models.interface import LOOKS, octave_weights  # noqa: E402
+from odpiece.models.nets.bands.transform import Architecture, Tokenizer  # noqa: E402
+from odpiece.models.training.bands.colours import COLOURS, constrain  # noqa: E402
+
+SMALL = Architecture(
+    fine=48,
+    fine_hidden=8,
+    look_fine_blocks=1,
+    middle_hidden=8,
+    analysis_middle_blocks=1,
+    synthesis_middle_blocks=1,
+    look_middle_blocks=1,
+    coarse_hidden=8,
+    synthesis_coarse_blocks=1,
+    looks=LOOKS,
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """A constrained Tokenizer of random weights, with residual branches, conditions and looks that do something."""
+    torch.manual_seed(0)
+    network = Tokenizer(SMALL)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    constrain(network)
+    return network.eval()
+
+
+def passed(tokenizer, colour, side, look):
+    """float (3, side, side) in [-1, 1]: what the look makes of the unquantized latents of a flat picture."""
+    octaves = torch.tensor(octave_weights(64))[None]
+    grain = [torch.zeros(1, 4, side // n, side // n) for n in (16, 8)]
+    with torch.no_grad():
+        latents = tokenizer.analysis(torch.tensor(colour)[None, :, None, None].expand(1, 3, side, side))
+        return tokenizer.looks[look](tokenizer.synthesis(latents, octaves), octaves, grain)[0]
+
+
+@pytest.mark.parametrize("side", [128, 320])
+@pytest.mark.parametrize("look", LOOKS)
+def test_flat_colours_pass(look, side, tokenizer):
+    for colour in np.random.default_rng(0).uniform(-1, 1, (20, 3)).astype(np.float32):
+        got = passed(tokenizer, colour, side, look)
+        torch.testing.assert_close(got, torch.tensor(colour)[:, None, None].expand_as(got), atol=5e-4, rtol=0)
+
+
+def test_weights_that_are_not_constrained_do_not_pass_them():
+    """The oracle for the test above."""
+    torch.manual_seed(0)
+    network = Tokenizer(SMALL).eval()
+    grey, red = (passed(network, np.array(c, np.float32), 128, LOOKS[0]) for c in ((0, 0, 0), (0.5, -0.5, -0.5)))
+    assert (red - grey - torch.tensor([0.5, -0.5, -0.5])[:, None, None]).abs().max() > 0.1
+
+
+def test_constraining_twice_changes_nothing(tokenizer):
+    again = Tokenizer(SMALL)
+    again.load_state_dict(tokenizer.state_dict())
+    constrain(again)
+    for (name, a), (_, b) in zip(tokenizer.named_parameters(), again.named_parameters(), strict=True):
+        torch.testing.assert_close(b, a, atol=1e-5, rtol=0, msg=name)
+
+
+def test_the_axes_are_orthonormal():
+    torch.testing.assert_close(COLOURS @ COLOURS.T, torch.eye(3), atol=1e-5, rtol=0)
