@@ -209,7 +209,11 @@ def _train(run, mixture, val, options, log):
     length = {"minutes": options.minutes, "part": options.part}
     made = batches(steps, run.step, run.processes.loaders)
     train(run, made, run.processes, log, save_run, watch=watch, watch_seconds=seconds, **length)
-    return watch() if run.processes.first else None
+    if not run.processes.first:
+        return None
+    table = watch()
+    save_run()  # with what the last validation found best
+    return table
 
 
 def _validate(run, val, out, log):
