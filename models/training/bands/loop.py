@@ -30,6 +30,7 @@ from odpiece.models.training.runs import check_free, check_run, follow, save, tr
 CHECKPOINT = "checkpoint.pt"  # of a run's folder
 PCA_CROPS = 800
 LONGEST_WATCH = 900.0  # seconds between validations
+FROM_TRAINED = 0.35  # of the rates, where a run begins with trained weights
 BALANCE = 0.5  # costs are weighted by q^-BALANCE, so that low and high rates count alike
 
 
@@ -71,7 +72,7 @@ class Run:
             n.to(processes.device, memory_format=torch.channels_last) for n in (Tokenizer(arch), Prior())
         )
         self.optimizers = Optimizers([self.tokenizer, self.prior])
-        self.averaged = None
+        self.averaged, self.rate = None, 1.0
         self.step, self.seconds, self.best = 0, 0.0, float("inf")
         self.generator = torch.Generator()
         self.reseed()
@@ -92,6 +93,7 @@ class Run:
         """Take the weights of trained networks of the same architecture; looks that are not trained here stay out."""
         self.tokenizer.load_state_dict(tokenizer.state_dict(), strict=False)
         self.prior.load_state_dict(prior.state_dict())
+        self.rate = FROM_TRAINED
         self.averaged = copy.deepcopy((self.tokenizer, self.prior))
 
     def update(self, batch, progress):
@@ -107,7 +109,7 @@ class Run:
         loss = (objective.cost(error, bits, quality) * weight).mean()
         loss.backward()
         self.processes.average_gradients(self.optimizers.parameters)
-        self.optimizers.step(rate_factor(self.step, progress))
+        self.optimizers.step(self.rate * rate_factor(self.step, progress))
         constrain(self.tokenizer)
         self.step += 1
         for average, current in zip(self.averaged, (self.tokenizer, self.prior)):
@@ -127,6 +129,7 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
+            "rate": self.rate,
         }
 
     @classmethod
@@ -139,6 +142,7 @@ class Run:
         run.averaged[1].load_state_dict(state["averaged_prior"])
         run.optimizers.load_state_dict(state["optimizers"])
         run.step, run.seconds, run.best = state["step"], state["seconds"], state["best"]
+        run.rate = state["rate"]
         run.reseed()
         return run
 
