@@ -14,7 +14,8 @@ class GroupedCommand(click.Command):
         sections, heading = {}, "Options"
         for param in self.get_params(ctx):
             heading = self._groups.get(param.name, heading)
-            if record := param.get_help_record(ctx):  # None of arguments
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record:  # None of hidden ones
                 sections.setdefault(heading, []).append(record)
         for heading, records in sections.items():
             with formatter.section(heading):

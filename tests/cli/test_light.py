@@ -88,6 +88,8 @@ def test_the_help_of_encode_and_decode_is_in_groups(capsys):
     for name in ("encode", "decode"):
         command = COMMANDS[f"odpiece {name}"]
         main([name, "--help"])
-        sections = capsys.readouterr().out.split("\n\n")[-len(command._groups) :]
+        out = capsys.readouterr().out
+        sections = out.split("\n\n")[-len(command._groups) :]
+        assert "\nOptions:" not in out
         assert [section.split(":\n")[0] for section in sections] == list(command._groups.values())
         assert all(f"{option.opts[-1]} " in "".join(sections) for _, option in OPTIONS if option in command.params)

@@ -60,7 +60,7 @@ def test_decode_writes_what_pillow_writes(suffix, form, folder, run):
 
 def test_decode_writes_a_folder_of_any_kind(folder, run):
     run("decode", "good.odp", "--format", "TIF", "-o", "out/", "-j", 1)
-    with Image.open("out/good.tif") as im:
+    with Image.open("out/good.odp.tif") as im:
         assert im.format == "TIFF"
 
 
@@ -97,7 +97,7 @@ def test_metadata_that_does_not_fit_is_left_out_with_a_warning(folder, run):
 def test_strip(folder, run):
     assert "warning" not in run("decode", "good.odp", "-o", "out.jpg", "--strip")
     run("decode", "good.odp", "--strip")
-    for name in ("out.jpg", "good.png"):
+    for name in ("out.jpg", "good.odp.png"):
         assert read_image((folder / name).read_bytes(), keep=("exif", "xmp")).metadata == {}
 
 
