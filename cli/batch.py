@@ -26,9 +26,13 @@ class Batch:
     engine: str
     ray_address: str | None
 
+    def is_one(self, inputs):
+        """Whether one file is named, and no others are asked for."""
+        return len(inputs) == 1 and not self.recursive and not self.files_from
+
     def into_folder(self, inputs, output):
         """Whether `output` (a name or None) is a folder to write into, not a file."""
-        return len(inputs) != 1 or self.recursive or bool(self.files_from) or (output or "").endswith("/")
+        return not self.is_one(inputs) or (output or "").endswith("/")
 
     def is_wanted(self, inputs, output):
         """Whether this is not the plain way of one file."""
@@ -71,7 +75,8 @@ def batch_options(function):
 def run_batch(work, inputs, output, batch, force, console):
     """Do the Work (codec/batch/work.py) for `inputs` and all that `batch` lists.
 
-    Raises BatchError when some files failed, and before any work begins as `make_plan` does.
+    Raises BatchError when some of many files failed, the error of the file where only one was named, and before any
+    work begins as `make_plan` does.
     """
     plan = _plan(work, inputs, output, batch, force)
     if batch.dry_run:
@@ -84,7 +89,7 @@ def run_batch(work, inputs, output, batch, force, console):
     with Tally(plan, console, batch.as_json) as tally, closing(_records(plan.jobs, work, batch, force)) as records:
         for record in records:
             tally.add(record)
-    tally.conclude()
+    tally.conclude(batch.is_one(inputs))
 
 
 def _plan(work, inputs, output, batch, force):

@@ -32,7 +32,9 @@ def _names(context, parameter, value):
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--codecs", metavar="LIST", callback=_names, help="Of jpeg,webp,avif,jxl,thumbhash,blurhash.")
 @click.option("--metrics", metavar="LIST", callback=_names, help="Of psnr,ms-ssim,ssimulacra2,st-lpips.")
-@click.option("-q", "qualities", metavar="LIST", callback=_numbers, help="odpiece's. [default: 1,2,4,...,1024]")
+@click.option(
+    "-q", "--quality", "qualities", metavar="LIST", callback=_numbers, help="odpiece's. [default: 1,2,4,...,1024]"
+)
 @click.option(
     "--look", type=click.Choice(["faithful", "natural"]), default="faithful", show_default=True, help="odpiece's."
 )

@@ -5,34 +5,33 @@ from pathlib import Path
 import click
 
 from odpiece.cli.batch import batch_options, run_batch
+from odpiece.cli.groups import GroupedCommand
+from odpiece.cli.mistakes import check_inputs, check_not_terminal
 from odpiece.cli.options import (
     File,
+    OdpFile,
     backend_options,
+    errors_about,
     max_pixels_option,
     model_option,
     output_options,
     output_path,
     shown,
+    shown_input,
 )
-from odpiece.formats.files import STANDARD, check_output, make_folder, read_bytes, write_bytes
+from odpiece.formats.files import add_suffix, check_output, is_stream, make_folder, read_bytes, write_bytes
 
 
-@click.command()
-@click.argument("inputs", metavar="INPUT...", nargs=-1, type=File())
-@click.option(
-    "-o",
-    "--output",
-    type=File(),
-    metavar="OUT",
-    help="Output picture (.png, .jpg, .webp), - for PNG on standard output; the folder for many, or with / at its end. "
-    "[default: INPUT with .png]",
+@click.command(
+    cls=GroupedCommand,
+    groups={
+        "tokens": "Pictures",
+        "recursive": "Many files",
+        "model": "Models",
+        "output": "Output and messages",
+    },
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["png", "jpg", "webp"]),
-    help="Kind of picture where OUT does not name one. [default: png]",
-)
+@click.argument("inputs", metavar="INPUT...", nargs=-1, type=OdpFile())
 @click.option(
     "--tokens",
     type=click.IntRange(1, 1024),
@@ -53,10 +52,24 @@ from odpiece.formats.files import STANDARD, check_output, make_folder, read_byte
     metavar="DIR",
     help="Also write a picture for each group of tokens as it arrives, DIR/00-lengths.png and so on.",
 )
+@max_pixels_option
+@batch_options
 @model_option
 @backend_options
-@batch_options
-@max_pixels_option
+@click.option(
+    "-o",
+    "--output",
+    type=File(),
+    metavar="OUT",
+    help="Output picture (.png, .jpg, .webp), - for PNG on standard output; the folder for many, or with / at its end. "
+    "[default: INPUT with .png added]",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["png", "jpg", "webp"]),
+    help="Kind of picture where OUT does not name one. [default: png]",
+)
 @output_options
 def decode(
     inputs,
@@ -77,26 +90,29 @@ def decode(
     """Decode .odp files (- for standard input).
 
     \b
-    odpiece decode photo.odp                   writes photo.png
-    odpiece decode small -r -o large -j 4      all .odp files below small, as large/...png
+    odpiece decode photo.odp                   writes photo.odp.png
+    odpiece decode small -r -o large -j 4      all .odp files below small, as large/...odp.png
 
     INPUT and OUT may be URLs such as s3://bucket/photos (needs odpiece[remote]). Several files go to several processes;
     those that fail are listed at the end, and the others are done.
     """
+    check_inputs(inputs, output, to_odp=False)
     several, into_folder = batch.is_wanted(inputs, output), batch.into_folder(inputs, output)
     if several and progressive:
         raise click.UsageError("--progressive is for one file, without the options for many")
-    if form and output and output != STANDARD and not into_folder:
+    names_kind = bool(output) and not into_folder and not (is_stream(output) and not Path(output).suffix)
+    if form and names_kind:
         raise click.UsageError("OUT names the kind of picture: leave out --format")
     if not several:
-        output = output_path(inputs[0], output, f".{form or 'png'}")
+        output = output_path(inputs[0], output, lambda name: add_suffix(name, f".{form or 'png'}"))
         check_output(output, force)
+    if output and not into_folder:
+        check_not_terminal(output, force)
 
     from odpiece.codec.batch.work import Decoding
     from odpiece.formats.images import suffix_of
 
-    by_name = output and output != STANDARD and not into_folder
-    suffix = suffix_of(Path(output)) if by_name else f".{form or 'png'}"
+    suffix = suffix_of(Path(output)) if names_kind else f".{form or 'png'}"
     decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device, model_name=model)
     if several:
         run_batch(decoding, inputs, output, batch, force, console)
@@ -112,9 +128,9 @@ def _decode_one(name, output, decoding, force, console):
     from odpiece.formats.images import write_image
 
     console.detail(f"tokenizer on {decoding.model.backend}, {decoding.model.device}")
-    data = read_bytes(name)
+    data, name = read_bytes(name), shown_input(name)
     console.detail(f"read {len(data)} bytes from {name}")
-    with console.stages("tokens", "picture", "write") as begin:
+    with errors_about(name), console.stages("tokens", "picture", "write") as begin:
         begin("tokens")
         contents = decoding.read(data)
         console.detail(f"decoded {contents.certain} tokens")

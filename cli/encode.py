@@ -3,16 +3,21 @@
 import click
 
 from odpiece.cli.batch import batch_options, run_batch
+from odpiece.cli.groups import GroupedCommand
+from odpiece.cli.mistakes import check_inputs, check_odp_output
 from odpiece.cli.options import (
     File,
+    PictureFile,
     backend_options,
+    errors_about,
     max_pixels_option,
     model_option,
     output_options,
     output_path,
     shown,
+    shown_input,
 )
-from odpiece.formats.files import check_output, read_bytes, write_bytes
+from odpiece.formats.files import check_output, encoded_name, read_bytes, write_bytes
 
 DEFAULT_QUALITY = 64
 METADATA = ("exif", "icc", "xmp")
@@ -30,11 +35,21 @@ class Kept(click.ParamType):
         return kinds
 
 
-@click.command()
-@click.argument("inputs", metavar="INPUT...", nargs=-1, type=File())
+@click.command(
+    cls=GroupedCommand,
+    groups={
+        "quality": "Quality (give one)",
+        "effort": "Tokens",
+        "keep": "Pictures",
+        "recursive": "Many files",
+        "model": "Models",
+        "output": "Output and messages",
+    },
+)
+@click.argument("inputs", metavar="INPUT...", nargs=-1, type=PictureFile())
 @click.option(
     "-q",
-    "quality",
+    "--quality",
     type=click.IntRange(1, 1024),
     metavar="N",
     help="Tokens that each 64x64 piece keeps at most, 1 to 1024, or each tile of a One-D-Piece model, 1 to 256: more "
@@ -48,11 +63,12 @@ class Kept(click.ParamType):
     "--lpips", type=float, metavar="X", help="The same by ST-LPIPS of the natural look, down to 0 (odpiece[compare])."
 )
 @click.option(
-    "-o",
-    "--output",
-    type=File(),
-    metavar="OUT",
-    help="Output file, - for standard output; the folder for many, or with / at its end. [default: INPUT with .odp]",
+    "-e",
+    "--effort",
+    type=click.IntRange(0, 9),
+    default=1,
+    show_default=True,
+    help="How long to search for better tokens, 0 (not at all) to 9.",
 )
 @click.option(
     "--coder",
@@ -69,14 +85,8 @@ class Kept(click.ParamType):
     help="Metadata to keep, of exif, icc and xmp with commas between, or all; with icc the colours stay in "
     "their profile, else they become sRGB.",
 )
-@click.option(
-    "-e",
-    "--effort",
-    type=click.IntRange(0, 9),
-    default=1,
-    show_default=True,
-    help="How long to search for better tokens, 0 (not at all) to 9.",
-)
+@max_pixels_option
+@batch_options
 @model_option
 @click.option(
     "--overlap",
@@ -86,8 +96,13 @@ class Kept(click.ParamType):
     "it to one tile.",
 )
 @backend_options
-@batch_options
-@max_pixels_option
+@click.option(
+    "-o",
+    "--output",
+    type=File(),
+    metavar="OUT",
+    help="Output file, - for standard output; the folder for many, or with / at its end. [default: INPUT with .odp]",
+)
 @output_options
 def encode(
     inputs,
@@ -115,17 +130,22 @@ def encode(
     INPUT and OUT may be URLs such as s3://bucket/photos (needs odpiece[remote]). Several files go to several processes;
     those that fail are listed at the end, and the others are done.
     """
+    check_inputs(inputs, output, to_odp=True)
     targets = {name: value for name, value in targets.items() if value is not None}
     if len(targets) > 1:
         raise click.UsageError("give only one of -q, --size, --bpp, --psnr, --ssim and --lpips")
     target = next(iter(targets.items()), ("quality", DEFAULT_QUALITY))
     options = {"fixed": fixed, "keep": keep, "effort": effort, "max_pixels": max_pixels}
     options |= {"backend": backend, "device": device, "model_name": model, "overlap": overlap}
-    if batch.is_wanted(inputs, output):
+    several = batch.is_wanted(inputs, output)
+    if not several:
+        output = output_path(inputs[0], output, encoded_name)
+        check_output(output, force)
+    if output and not batch.into_folder(inputs, output):
+        check_odp_output(output, force)
+    if several:
         run_batch(_encoding(target, coder, options), inputs, output, batch, force, console)
     else:
-        output = output_path(inputs[0], output, ".odp")
-        check_output(output, force)
         _encode_one(inputs[0], output, _encoding(target, coder, options), force, console)
 
 
@@ -139,12 +159,12 @@ def _encoding(target, coder, options):
 def _encode_one(name, output, encoding, force, console):
     from odpiece.models.interface import BANDS_FAMILY
 
-    data = read_bytes(name)
-    model = encoding.model
+    data, name = read_bytes(name), shown_input(name)
+    model = encoding.require()
     console.detail(f"tokenizer on {model.backend}, {model.device}")
     if model.backend == "onnx" and model.family == BANDS_FAMILY:
         model.transform.prepare("analysis", *["gradient"] * (encoding.effort > 0))
-    with console.stages("read", "encode") as begin:
+    with errors_about(name), console.stages("read", "encode") as begin:
         begin("read")
         picture = encoding.read(data, name)
         del data  # of a large picture, hundreds of megabytes
@@ -153,6 +173,8 @@ def _encode_one(name, output, encoding, force, console):
         begin("encode")
         packed, quality = encoding.encode(picture)
         console.detail(f"encoded at -q {quality}")
+        if console.verbose:
+            console.detail(f"decoded again: PSNR {encoding.psnr(picture, packed):.2f} dB")
     for note in encoding.notes(picture, quality):
         console.warn(f"{name}: {note}")
     write_bytes(output, packed, force)

@@ -4,12 +4,12 @@ import json
 
 import click
 
-from odpiece.cli.options import max_pixels_option, model_option
+from odpiece.cli.options import OdpFile, errors_about, max_pixels_option, model_option, shown_input
 from odpiece.formats.files import STANDARD, read_bytes, write_bytes
 
 
 @click.command()
-@click.argument("file", metavar="INPUT")
+@click.argument("file", metavar="INPUT", type=OdpFile())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @model_option
 @max_pixels_option
@@ -20,7 +20,8 @@ def info(file, as_json, model, max_pixels):
     from odpiece.codec.files import read
     from odpiece.models.library import load_model
 
-    facts = _facts(read(data, model=model and load_model(model), max_pixels=max_pixels), len(data))
+    with errors_about(shown_input(file)):
+        facts = _facts(read(data, model=model and load_model(model), max_pixels=max_pixels), len(data))
     if as_json:
         lines = [json.dumps(facts)]
     else:

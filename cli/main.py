@@ -24,7 +24,7 @@ def cli():
 
     \b
     odpiece encode photo.png -q 64    writes photo.odp
-    odpiece decode photo.odp          writes photo.png
+    odpiece decode photo.odp          writes photo.odp.png
     """
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from odpiece.cli.completion import complete
 from odpiece.formats.container import MAX_PIXELS
-from odpiece.formats.errors import ImageError
-from odpiece.formats.files import STANDARD, is_remote, local_path, with_suffix
+from odpiece.formats.errors import ImageError, OdpieceError
+from odpiece.formats.files import ODP_SUFFIXES, STANDARD, is_remote, local_path
 from odpiece.models.backends import BACKENDS, DEVICES
 
 
@@ -22,6 +23,25 @@ class File(click.ParamType):
 
     def shell_complete(self, ctx, param, incomplete):
         return [CompletionItem(incomplete, type="file")]
+
+
+class OdpFile(File):
+    """Completed are names of .odp files."""
+
+    suffixes = ODP_SUFFIXES
+
+    def shell_complete(self, ctx, param, incomplete):
+        return complete(incomplete, self.suffixes)
+
+
+class PictureFile(OdpFile):
+    """Completed are names of pictures."""
+
+    @property
+    def suffixes(self):
+        from odpiece.formats.images import SUFFIXES  # loads Pillow
+
+        return SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -111,15 +131,36 @@ def backend_options(function):
     return backend(device(function))
 
 
-def output_path(source, output, suffix):
-    """Where a result goes: `output` if given, standard output for input "-", else beside the input."""
+def output_path(source, output, named):
+    """Where a result goes: `output` if given, standard output for input "-", else the name `named(source)`."""
     if output:
         return output
     if source != STANDARD and not is_remote(source) and not Path(local_path(source)).name:
         raise ImageError(f"{source or 'an empty name'} is no file, give a file")
-    return STANDARD if source == STANDARD else with_suffix(source, suffix)
+    return STANDARD if source == STANDARD else named(source)
 
 
 def shown(path):
     """A path for messages."""
     return "standard output" if path == STANDARD else path
+
+
+def shown_input(path):
+    """The path of an input for messages."""
+    return "standard input" if path == STANDARD else path
+
+
+def about(name, message):
+    """`message` begun with `name`, unless it has the name already: at its beginning, or before a colon."""
+    has_it = message.startswith(f"{name} ") or f" {name}:" in f" {message}"
+    return message if has_it else f"{name}: {message}"
+
+
+@contextmanager
+def errors_about(name):
+    """Every OdpieceError raised inside gets `name` into its message, see `about`."""
+    try:
+        yield
+    except OdpieceError as error:
+        error.args = (about(name, str(error)),)
+        raise

@@ -7,7 +7,8 @@ from collections import Counter
 
 import click
 
-from odpiece.formats.errors import BatchError
+from odpiece.cli.options import about
+from odpiece.formats.errors import BatchError, OdpieceError
 from odpiece.formats.files import STANDARD, write_bytes
 
 LAYOUT = "{n_fmt}/{total_fmt} files |{bar:20}| {postfix} {remaining} left"
@@ -61,15 +62,19 @@ class Tally:
         if self._as_json:
             write_bytes(STANDARD, json.dumps(facts).encode() + b"\n")
 
-    def conclude(self):
-        """Print the sum. Raises BatchError when files failed, after a line on each of them."""
+    def conclude(self, is_one):
+        """Print the sum. Raises BatchError when files failed, after a line on each of them.
+
+        Where only one file was named (`is_one`), its own error is raised instead.
+        """
+        if is_one and self._failed:
+            raise _error_of(self._failed[0])
         for warning, count in self._warnings.items():
             more = f" (and {count - 1} more)" if count > 1 else ""
             self._console.warn(f"{self._first[warning]}{more}: {warning}")
         self._console.result(self._plan.summary(self._sum(), self._done))
         for record in self._failed:
-            named = record.input in record.error
-            click.echo(f"failed: {record.error if named else f'{record.input}: {record.error}'}", err=True)
+            click.echo(f"failed: {about(record.input, record.error)}", err=True)
         if self._failed:
             total = len(self._plan.jobs) + len(self._plan.failed)
             raise BatchError(f"{len(self._failed)} of {total} failed, as listed above; the others are done")
@@ -86,6 +91,12 @@ class Tally:
     def _saved(self):
         change = self._before - self._after
         return f"{_size(abs(change))} {'saved' if change >= 0 else 'more'}"
+
+
+def _error_of(record):
+    error = OdpieceError(about(record.input, record.error))
+    error.exit_code = record.exit_code
+    return error
 
 
 def _size(count):

@@ -8,7 +8,7 @@ by what is typical.
 
 from dataclasses import dataclass
 from functools import partial
-from math import ceil, exp, log
+from math import ceil, exp, floor, log
 
 import numpy as np
 
@@ -31,16 +31,25 @@ NEAR_SIZE = 0.006  # half of what a file may be below its size, in log(bytes)
 
 @dataclass(frozen=True)
 class Scale:
-    """A measure of quality that grows: typical at q = 1, growth with the position, half of what may be too much."""
+    """A measure of quality that grows: typical at q = 1, growth with the position, half of what may be too much.
+
+    `shown` is how a message gives a value of it, to `decimals` that are reached.
+    """
 
     first: float
     growth: float
     near: float
+    shown: str
+    decimals: int
+
+    def reached(self, value):
+        """`value` for a message, rounded to what is worse: asked for it, the encoder reaches it."""
+        return self.shown.format(abs(floor(value * 10**self.decimals) / 10**self.decimals))
 
 
-PSNR = Scale(18.0, 1.6, 0.01)
-MS_SSIM = Scale(0.5, 0.065, 0.001)
-ST_LPIPS = Scale(-0.75, 0.08, 0.002)  # negated, since 0 is the best
+PSNR = Scale(18.0, 1.6, 0.01, "{:.2f} dB", 2)
+MS_SSIM = Scale(0.5, 0.065, 0.001, "an MS-SSIM of {:.4f}", 4)
+ST_LPIPS = Scale(-0.75, 0.08, 0.002, "an ST-LPIPS of {:.4f}", 4)  # negated, since 0 is the best
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,9 @@ def encode_to_size(pixels, size, *, effort=EFFORT, **options):
     fitting = [trial for trial in trials if len(trial.data) <= size] or [attempt(LOWEST)]
     best = max(fitting, key=lambda trial: len(trial.data)).data
     if len(best) > size:
-        raise OptionError(f"the smallest file of this picture has {len(best)} bytes, give at least that")
+        bits = ceil(8e5 * len(best) / (picture.pixels.shape[0] * picture.pixels.shape[1])) / 1e5
+        least = f"{len(best)} bytes, {bits} bits a pixel"
+        raise OptionError(f"the smallest file of this picture has {least}: give at least that")
     return best
 
 
@@ -100,7 +111,7 @@ def encode_to_score(pixels, target, scorer, scale, *, look=LOOKS[0], effort=EFFO
     fitting = [trial for trial in trials if trial.value >= target] or [attempt(HIGHEST)]
     best = min(fitting, key=lambda trial: len(trial.data))
     if best.value < target:
-        raise OptionError(f"this picture reaches {abs(best.value):.4g} at best, which is not enough")
+        raise OptionError(f"this picture reaches {scale.reached(best.value)} at best, ask for no more")
     return best.data
 
 

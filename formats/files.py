@@ -14,7 +14,10 @@ from odpiece.formats import remote
 from odpiece.formats.errors import ImageError, OutputError, OutputExistsError
 
 STANDARD = "-"
+ODP_SUFFIXES = (".odp", ".odpi")
 URL = re.compile(r"[a-z][a-z0-9+.-]+://")
+STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
+DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTSUP}  # file systems without hard links
 
 
@@ -38,6 +41,17 @@ def with_suffix(path, suffix):
     return os.path.splitext(path)[0] + suffix if is_remote(path) else str(Path(local_path(path)).with_suffix(suffix))
 
 
+def add_suffix(path, suffix):
+    """`path` with `suffix` after its own."""
+    return (path if is_remote(path) else str(Path(local_path(path)))) + suffix
+
+
+def encoded_name(path):
+    """The name of the .odp file of a picture: .odp for its suffix, or added to that of a decoded one (a.odp.png)."""
+    is_decoded = os.path.splitext(os.path.splitext(path)[0])[1].lower() in ODP_SUFFIXES
+    return add_suffix(path, ".odp") if is_decoded else with_suffix(path, ".odp")
+
+
 def read_bytes(path):
     """All bytes of the file `path`, or of standard input for "-". Raises ImageError."""
     if is_remote(path):
@@ -55,6 +69,26 @@ def read_bytes(path):
         raise ImageError(f"cannot read {path}: {error.strerror}") from None
 
 
+def is_stream(path):
+    """Whether `path` is "-", an open file such as /dev/stdout, a device or a pipe, which is never replaced."""
+    path = local_path(path)
+    if str(path) == STANDARD or _descriptor(path) is not None:
+        return True
+    return not is_remote(path) and os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def is_terminal(path):
+    """Whether `path` is "-" or an open file, and that a terminal."""
+    if str(path) == STANDARD:
+        return sys.stdout is not None and sys.stdout.isatty()
+    return _descriptor(path) is not None and os.isatty(_descriptor(path))
+
+
+def is_taken(path):
+    """Whether something local has this name, a broken link included, but no stream."""
+    return os.path.lexists(local_path(path)) and not is_stream(path)
+
+
 def check_output(path, force):
     """Raise OutputExistsError if `path` exists and `force` is false, OutputError if it is a folder."""
     if str(path) == STANDARD:
@@ -62,7 +96,7 @@ def check_output(path, force):
     path = local_path(path)
     if not is_remote(path) and os.path.isdir(path):
         raise OutputError(f"{path} is a folder, give a file name")
-    if not force and (remote.exists(path) if is_remote(path) else os.path.lexists(path)):
+    if not force and (remote.exists(path) if is_remote(path) else is_taken(path)):
         raise OutputExistsError(f"{path} exists, use --force to replace it")
 
 
@@ -82,8 +116,10 @@ def write_bytes(path, data, force=False):
                 raise OutputError("standard output is closed")
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
-        elif os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, never replaced
-            Path(path).write_bytes(data)
+        elif is_stream(path):
+            number = _descriptor(path)
+            with open(path if number is None else number, "wb", closefd=number is None) as out:
+                out.write(data)
         else:
             _write_and_rename(Path(path), data, force)
     except FileExistsError:
@@ -135,3 +171,9 @@ def _umask():
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def _descriptor(path):
+    """The number of the open file that `path` names, else None."""
+    found = DESCRIPTOR.fullmatch(str(path))
+    return int(found[1]) if found else STREAMS.get(str(path))

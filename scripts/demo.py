@@ -18,8 +18,8 @@ QUALITY = 64
 
 def round_trip(folder):
     """(file size in bytes, decoded pixels) through the command line."""
-    packed, decoded = folder / "photo.odp", folder / "photo.png"
-    for command in (["encode", PHOTO, "-q", str(QUALITY), "-o", packed], ["decode", packed, "-o", decoded]):
+    packed, decoded = folder / "photo.odp", folder / "photo.odp.png"
+    for command in (["encode", PHOTO, "-q", str(QUALITY), "-o", packed], ["decode", packed]):
         print("$ odpiece", *(str(c).replace(f"{folder}/", "").replace(f"{PHOTO.parent.parent}/", "") for c in command))
         subprocess.run(["odpiece", *map(str, command), "--quiet"], check=True)
     return packed.stat().st_size, read_image(read_bytes(decoded)).pixels

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from odpiece.codec.batch.work import Job, Record
 from odpiece.formats import remote
 from odpiece.formats.errors import ImageError, OptionError, OutputExistsError
-from odpiece.formats.files import is_remote, local_path, with_suffix
+from odpiece.formats.files import is_remote, is_taken, local_path
 from odpiece.formats.folders import ignores_case, is_folder, join, list_folder
 
 FOLDER_LINKS = "links to folders"
@@ -57,7 +57,7 @@ def make_plan(work, inputs, listed=(), *, jobs=(), output=None, recursive=False,
             raise ImageError(f"{name} is a folder, give -r to take what is in it")
         for source, place in sources:
             result = join(output, place) if output else source
-            plan.jobs.append(Job(source, with_suffix(result, work.suffix)))
+            plan.jobs.append(Job(source, work.output_name(result)))
     plan.jobs = _without_doubles(plan.jobs)
     if not plan.jobs and not plan.failed:
         raise ImageError(f"nothing to do: no {work.candidates_are} were found{describe(plan.passed_over)}")
@@ -144,4 +144,4 @@ def _split_existing(plan, existing):
 
 def _exists_here(path):
     """Whether a local file has this name; a folder has to be said when it comes to writing."""
-    return not is_remote(path) and os.path.lexists(local_path(path)) and not os.path.isdir(local_path(path))
+    return not is_remote(path) and is_taken(path) and not os.path.isdir(local_path(path))

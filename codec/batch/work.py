@@ -4,10 +4,19 @@ import os
 import time
 from dataclasses import asdict, dataclass
 
+from odpiece.codec.channels import split_channels
 from odpiece.codec.files import encode, read, read_partial
 from odpiece.formats.container import MAX_PIXELS, CoderId, unpack_header
 from odpiece.formats.errors import OdpieceError, OutputExistsError
-from odpiece.formats.files import local_path, make_folder, read_bytes, write_bytes
+from odpiece.formats.files import (
+    ODP_SUFFIXES,
+    add_suffix,
+    encoded_name,
+    local_path,
+    make_folder,
+    read_bytes,
+    write_bytes,
+)
 from odpiece.formats.images import OPAQUE, SUFFIXES, read_image, write_image
 from odpiece.models.interface import LOOKS
 from odpiece.models.library import load_model
@@ -66,7 +75,6 @@ class Encoding:
     device: str = "cpu"
     model_name: str | None = None
     overlap: int | None = None
-    suffix = ".odp"
     candidates = SUFFIXES
     candidates_are = "pictures"
 
@@ -83,6 +91,10 @@ class Encoding:
             find_metric(METRICS[self.target]).require()
         return self.model
 
+    def output_name(self, path):
+        """The name of the file that is made of the file `path`."""
+        return encoded_name(path)
+
     def read(self, data, name):
         """The Picture in the bytes of the picture file `name`. Raises ImageError."""
         return read_image(data, name, keep=self.keep, max_pixels=self.max_pixels)
@@ -93,6 +105,14 @@ class Encoding:
         options |= {"model": self.model, "overlap": self.overlap}
         packed = _encode(picture.pixels, self.target, self.value, options)
         return packed, unpack_header(packed, max_pixels=self.max_pixels)[0].q
+
+    def psnr(self, picture, packed):
+        """PSNR in dB of the colours of a Picture, by its .odp file `packed` and the faithful look."""
+        from odpiece.codec.targets import psnr
+
+        colours, _ = split_channels(picture.pixels)
+        decoded = read(packed, model=self.model, max_pixels=self.max_pixels).colours()
+        return psnr(colours.reshape(decoded.shape), decoded)
 
     def notes(self, picture, q):
         """What of a Picture is not kept, and what is unwise about its file of quality `q`, a line each."""
@@ -121,7 +141,7 @@ class Decoding:
     backend: str = "onnx"
     device: str = "cpu"
     model_name: str | None = None
-    candidates = frozenset({".odp", ".odpi"})
+    candidates = frozenset(ODP_SUFFIXES)
     candidates_are = ".odp files"
 
     @property
@@ -132,6 +152,10 @@ class Decoding:
     def require(self):
         """Raise MissingExtraError or DeviceError for what all files need, before the first is read."""
         return self.model
+
+    def output_name(self, path):
+        """The name of the file that is made of the file `path`, never that of its original."""
+        return add_suffix(path, self.suffix)
 
     def read(self, data):
         """The Contents of an .odp file's bytes. Raises as `read` and `read_partial` do."""

@@ -57,14 +57,23 @@ def test_a_folder_and_back(folder, photo, capsys):
     assert "warning: in/deep.png: more than 8 bits" in err and "3 files done in" in err
     assert err.rstrip().endswith("1 passed over (.txt 1)")
     run(capsys, "decode", "out", "-r", "-o", "back", "-j", "1", "--format", "webp")
-    assert sorted(tree("back")) == ["a.webp", "deep.webp", "sub/b.webp"]
-    with Image.open("back/sub/b.webp") as im:
+    assert sorted(tree("back")) == ["a.odp.webp", "deep.odp.webp", "sub/b.odp.webp"]
+    with Image.open("back/sub/b.odp.webp") as im:
         assert (np.asarray(im) == decode(encode(photo[60:90, :70], 5))).all()
 
 
 def test_without_an_output_folder_results_are_beside_their_inputs(folder, capsys):
     run(capsys, "encode", "in/a.png", "in/sub/b.png", "-q", "5", "-j", "1")
     assert {"a.odp", "sub/b.odp"} < tree("in").keys()
+
+
+def test_the_way_back_spares_the_originals(folder, capsys):
+    """With results beside their inputs, and even with --force."""
+    before = tree("in")
+    run(capsys, "encode", "in", "-r", "-q", "5", "-j", "1")
+    run(capsys, "decode", "in", "-r", "-j", "1", "--force")
+    new = {f"{name}.odp{suffix}" for name in ("a", "deep", "sub/b") for suffix in ("", ".png")}
+    assert tree("in").keys() == before.keys() | new and before.items() < tree("in").items()
 
 
 def test_records(folder, capsys):
@@ -137,10 +146,19 @@ def test_one_file_with_a_record(folder, capsys, photo):
         assert im.format == "JPEG"
 
 
+@pytest.mark.parametrize("options", ["--json", "-j 2", "--skip-existing", "-o out/"])
+def test_one_file_has_its_own_exit_code(folder, capsys, options):
+    Path("a").write_bytes(encode(np.zeros((9, 9), np.uint8), 5)[:9])
+    for command, name, error in (("decode", "a", errors.DamagedError), ("encode", "in/note.txt", errors.ImageError)):
+        out, err = run(capsys, command, name, *options.split(), code=error.exit_code)
+        assert err.startswith(f"odpiece: {name}") and err.count("\n") == 1
+        assert [r["exit_code"] for r in records(out).values()] == [error.exit_code] * (options == "--json")
+
+
 def test_the_format_without_a_name(folder, capsys):
     run(capsys, "encode", "in/a.png", "-q", "5")
     run(capsys, "decode", "in/a.odp", "--format", "jpg")
-    with Image.open("in/a.jpg") as im:
+    with Image.open("in/a.odp.jpg") as im:
         assert im.format == "JPEG"
     run(capsys, "decode", "in/a.odp", "--format", "jpg", "-o", "x.png", code=2)
 
@@ -151,9 +169,9 @@ def test_a_cut_file_among_others(folder, capsys, photo):
     Path("odp/whole.odp").write_bytes(data)
     Path("odp/cut.odp").write_bytes(data[: len(data) // 2])
     _, err = run(capsys, "decode", "odp", "-r", "-o", "out", "-j", "1", code=11)
-    assert "failed: odp/cut.odp: the file is cut or damaged" in err and sorted(tree("out")) == ["whole.png"]
+    assert "failed: odp/cut.odp: the file is cut or damaged" in err and sorted(tree("out")) == ["whole.odp.png"]
     _, err = run(capsys, "decode", "odp", "-r", "-o", "out", "-j", "1", "--skip-existing", "--allow-partial")
-    assert "warning: odp/cut.odp: cut or damaged: " in err and sorted(tree("out")) == ["cut.png", "whole.png"]
+    assert "warning: odp/cut.odp: cut or damaged: " in err and sorted(tree("out")) == ["cut.odp.png", "whole.odp.png"]
 
 
 def test_an_output_that_cannot_be_written_is_an_error_of_its_file(folder, capsys):
@@ -204,13 +222,3 @@ def test_what_all_files_need_is_said_before_the_work(folder, capsys, monkeypatch
     monkeypatch.setattr("odpiece.codec.comparison.metrics.Metric.require", missing)
     _, err = run(capsys, "encode", "in", "-r", "-o", "out", "--ssim", "0.9", code=errors.MissingExtraError.exit_code)
     assert err == "odpiece: needs more packages\n" and not Path("out").exists()
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_complete(capsys, monkeypatch, shell):
-    monkeypatch.setenv("_ODPIECE_COMPLETE", f"{shell}_complete")
-    monkeypatch.setenv("COMP_WORDS", "odpiece enc" if shell != "fish" else "odpiece encode ")
-    monkeypatch.setenv("COMP_CWORD", "1" if shell != "fish" else "")
-    with pytest.raises(SystemExit):
-        main([])
-    assert ("encode" if shell != "fish" else "file") in capsys.readouterr().out

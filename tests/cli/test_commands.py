@@ -11,6 +11,7 @@ from PIL import Image
 
 from odpiece.cli.main import main
 from odpiece.codec import decode, encode
+from odpiece.codec.targets import psnr
 from odpiece.formats import errors
 from odpiece.formats.container import unpack
 
@@ -33,7 +34,6 @@ KEYS = {
 }
 PROGRAM = "from odpiece.cli.main import main; main()"
 CODER_OVERHEAD = 4  # bytes that a payload may differ from its ideal code length
-LONG_NAME = "x" * 300 + ".png"
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +97,18 @@ def test_encode_writes_beside_its_input(folder, pixels, capsys):
 
 def test_decode_writes_beside_its_input(folder, capsys):
     main(["decode", str(folder / "good.odp")])
-    assert np.array_equal(read_pixels("good.png"), decode((folder / "good.odp").read_bytes()))
-    assert capsys.readouterr() == ("", f"{folder}/good.png: 130x90\n")
+    assert np.array_equal(read_pixels("good.odp.png"), decode((folder / "good.odp").read_bytes()))
+    assert capsys.readouterr() == ("", f"{folder}/good.odp.png: 130x90\n")
+
+
+def test_the_way_back_spares_the_original(folder, pixels):
+    """The first two commands of the README, and once more around: four files, and none is replaced."""
+    for command in (["encode", "photo.png"], ["decode", "photo.odp"], ["encode", "photo.odp.png"]):
+        main(command)
+    assert np.array_equal(read_pixels("photo.png"), pixels)
+    assert (folder / "photo.odp").read_bytes() == encode(pixels, 64)
+    assert np.array_equal(read_pixels("photo.odp.png"), decode(encode(pixels, 64)))
+    assert decode((folder / "photo.odp.png.odp").read_bytes()).shape == pixels.shape
 
 
 def test_the_other_suffix(folder, pixels):
@@ -106,7 +116,7 @@ def test_the_other_suffix(folder, pixels):
     main(["encode", "photo.png", "-o", "other.odpi"])
     assert (folder / "other.odpi").read_bytes() == encode(pixels, 64)
     main(["decode", "other.odpi"])
-    assert np.array_equal(read_pixels("other.png"), decode(encode(pixels, 64)))
+    assert np.array_equal(read_pixels("other.odpi.png"), decode(encode(pixels, 64)))
     main(["truncate", "other.odpi", "-q", "5", "-o", "short.odpi"])
     main(["info", "short.odpi"])
 
@@ -130,8 +140,8 @@ def test_decode_by_suffix(suffix, form, folder):
 def test_decode_the_first_tokens(tokens, folder):
     main(["decode", "good.odp", "--tokens", str(tokens)])
     data = (folder / "good.odp").read_bytes()
-    assert np.array_equal(read_pixels("good.png"), decode(data, tokens=tokens))
-    assert np.array_equal(read_pixels("good.png"), decode(data)) == (tokens == 1024)
+    assert np.array_equal(read_pixels("good.odp.png"), decode(data, tokens=tokens))
+    assert np.array_equal(read_pixels("good.odp.png"), decode(data)) == (tokens == 1024)
 
 
 def test_force_replaces_an_output(folder, pixels):
@@ -143,19 +153,33 @@ def test_force_replaces_an_output(folder, pixels):
 @pytest.mark.parametrize("command", ["encode", "decode"])
 def test_quiet_prints_nothing(command, folder, capfd):
     Image.new("RGBA", (5, 5)).save("clear.png")
-    main([command, "clear.png" if command == "encode" else "good.odp", "--quiet", "-v", "-o", "out.png"])
+    source, out = ("clear.png", "out.odp") if command == "encode" else ("good.odp", "out.png")
+    main([command, source, "--quiet", "-v", "-o", out])
     assert capfd.readouterr() == ("", "")
-    assert (folder / "out.png").stat().st_size > 0
+    assert (folder / out).stat().st_size > 0
 
 
-@pytest.mark.parametrize("command, name", [("encode", "photo.png"), ("decode", "good.odp")])
-def test_verbose_prints_details(command, name, folder, capsys):
-    main([command, name, "-v", "-o", "out.png"])
+@pytest.mark.parametrize(
+    "command, name, result", [("encode", "photo.png", "out.odp"), ("decode", "good.odp", "out.png")]
+)
+def test_verbose_prints_details(command, name, result, folder, capsys):
+    main([command, name, "-v", "-o", result])
     out, err = capsys.readouterr()
-    *details, result = err.splitlines()
+    *details, last = err.splitlines()
     assert out == ""
     assert len(details) >= 2 and all(line.startswith("[") and " s] " in line for line in details)
-    assert result.startswith("out.png: 130x90")
+    assert last.startswith(f"{result}: 130x90")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_verbose_prints_the_psnr_reached(mode, folder, pixels, capsys):
+    im = Image.fromarray(pixels).convert(mode)
+    im.save("in.png")
+    main(["encode", "in.png", "-v"])
+    colours = "RGB" if mode == "RGBA" else mode
+    back = Image.fromarray(decode((folder / "in.odp").read_bytes())).convert(colours)
+    reached = psnr(np.asarray(im.convert(colours)), np.asarray(back))
+    assert f"PSNR {reached:.2f} dB" in capsys.readouterr().err
 
 
 def test_pipes_from_picture_to_picture(folder, pixels):
@@ -255,7 +279,7 @@ def test_odd_modes(convert, warning, folder, pixels, capsys):
     assert len(warnings) == (warning != "")
     assert all(line.startswith("warning: odd: ") and warning in line for line in warnings)
     main(["decode", "odd.odp"])
-    assert read_pixels("odd.png").shape == pixels.shape
+    assert read_pixels("odd.odp.png").shape == pixels.shape
 
 
 @pytest.mark.parametrize("orientation, turned", [(1, False), (3, False), (6, True), (8, True)])
@@ -265,7 +289,7 @@ def test_exif_rotation(orientation, turned, folder, pixels):
     (folder / "phone.jpg").write_bytes(picture_bytes(pixels, "JPEG", exif=exif))
     main(["encode", "phone.jpg"])
     main(["decode", "phone.odp"])
-    assert read_pixels("phone.png").shape == ((130, 90, 3) if turned else (90, 130, 3))
+    assert read_pixels("phone.odp.png").shape == ((130, 90, 3) if turned else (90, 130, 3))
 
 
 @pytest.mark.parametrize("command", ["decode", "info"])
@@ -287,8 +311,21 @@ def test_exif_rotation(orientation, turned, folder, pixels):
 )
 def test_files_that_cannot_be_decoded(command, damage, error, folder, fails):
     (folder / "bad.odp").write_bytes(damage((folder / "good.odp").read_bytes()))
-    fails(error, command, "bad.odp")
+    assert fails(error, command, "bad.odp").startswith("odpiece: bad.odp: ")
     assert sorted(path.name for path in folder.iterdir()) == ["bad.odp", "good.odp", "photo.png"]
+
+
+@pytest.mark.parametrize(
+    "command", [["decode"], ["info"], ["truncate", "-q", "3", "-o", "out.odp"]], ids=lambda c: c[0]
+)
+@pytest.mark.parametrize("name", ["a", "file", "-"])
+def test_errors_name_the_file(name, command, folder, fails, monkeypatch):
+    """Also where the message has the name by chance, as that of `a`."""
+    damaged = (folder / "good.odp").read_bytes()[:20]
+    (folder / name).write_bytes(damaged)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(damaged)))
+    shown = "standard input" if name == "-" else name
+    assert fails(errors.DamagedError, *command, name).startswith(f"odpiece: {shown}: ")
 
 
 @pytest.mark.parametrize("data", [b"", b"text", picture_bytes(np.eye(99, dtype=np.uint8))[:90]])
@@ -305,32 +342,32 @@ def test_inputs_that_are_no_files(command, name, folder, fails):
     fails(errors.ImageError, command, name)
 
 
-@pytest.mark.parametrize("command, name", [("encode", "photo.png"), ("decode", "good.odp")])
+@pytest.mark.parametrize("command, name, suffix", [("encode", "photo.png", "odp"), ("decode", "good.odp", "png")])
 class TestOutputs:
     @pytest.mark.parametrize("quiet", [[], ["--quiet"]], ids=["", "quiet"])
-    def test_existing(self, command, name, quiet, folder, fails):
-        (folder / "out.png").write_bytes(b"old")
-        assert "--force" in fails(errors.OutputExistsError, command, name, "-o", "out.png", *quiet)
-        assert (folder / "out.png").read_bytes() == b"old"
+    def test_existing(self, command, name, suffix, quiet, folder, fails):
+        out = f"out.{suffix}"
+        (folder / out).write_bytes(b"old")
+        assert "--force" in fails(errors.OutputExistsError, command, name, "-o", out, *quiet)
+        assert (folder / out).read_bytes() == b"old"
 
-    def test_existing_default(self, command, name, folder, fails):
-        for taken in ("photo.odp", "good.png"):
+    def test_existing_default(self, command, name, suffix, folder, fails):
+        for taken in ("photo.odp", "good.odp.png"):
             (folder / taken).write_bytes(b"old")
         fails(errors.OutputExistsError, command, name)
-        assert {(folder / taken).read_bytes() for taken in ("photo.odp", "good.png")} == {b"old"}
+        assert {(folder / taken).read_bytes() for taken in ("photo.odp", "good.odp.png")} == {b"old"}
 
-    @pytest.mark.parametrize("out", ["missing/out.png", "folder.png", "photo.png/out.png", LONG_NAME])
+    @pytest.mark.parametrize("out", ["missing/out.", "folder.", "photo.png/out.", "x" * 300 + "."])
     @pytest.mark.parametrize("force", [[], ["--force"]], ids=["", "force"])
-    def test_unwritable(self, command, name, out, force, folder, fails):
-        (folder / "folder.png").mkdir()
-        fails(errors.OutputError, command, name, "-o", out, *force)
-        assert sorted(path.name for path in folder.iterdir()) == ["folder.png", "good.odp", "photo.png"]
+    def test_unwritable(self, command, name, suffix, out, force, folder, fails):
+        (folder / f"folder.{suffix}").mkdir()
+        fails(errors.OutputError, command, name, "-o", out + suffix, *force)
+        assert sorted(path.name for path in folder.iterdir()) == [f"folder.{suffix}", "good.odp", "photo.png"]
 
 
 def test_a_picture_is_safe_from_a_wrong_command(folder, fails):
-    """`decode photo.png` would write photo.png."""
     before = (folder / "photo.png").read_bytes()
-    fails(errors.OutputExistsError, "decode", "photo.png")
+    fails(errors.NotOdpError, "decode", "photo.png")
     fails(errors.NotOdpError, "decode", "photo.png", "--force")
     assert (folder / "photo.png").read_bytes() == before
 

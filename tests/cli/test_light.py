@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from odpiece.cli.main import cli
+from odpiece.cli.main import cli, main
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 HEAVY = {"numpy", "torch", "onnx", "onnxruntime", "constriction", "PIL", "safetensors"}
@@ -82,3 +82,12 @@ def test_options_have_help(name, option):
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not isinstance(command, click.Group)])
 def test_commands_are_documented(name):
     assert re.search(rf"\b{name}\b", README.read_text())
+
+
+def test_the_help_of_encode_and_decode_is_in_groups(capsys):
+    for name in ("encode", "decode"):
+        command = COMMANDS[f"odpiece {name}"]
+        main([name, "--help"])
+        sections = capsys.readouterr().out.split("\n\n")[-len(command._groups) :]
+        assert [section.split(":\n")[0] for section in sections] == list(command._groups.values())
+        assert all(f"{option.opts[-1]} " in "".join(sections) for _, option in OPTIONS if option in command.params)

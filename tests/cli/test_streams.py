@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import termios
@@ -67,12 +68,12 @@ def test_a_cut_file_needs_permission(folder, capsys):
     data = (folder / "photo.odp").read_bytes()
     (folder / "cut.odp").write_bytes(data[: len(data) // 2])
     assert exit_code("decode", "cut.odp") == errors.DamagedError.exit_code
-    assert not (folder / "cut.png").exists()
+    assert not (folder / "cut.odp.png").exists()
     capsys.readouterr()
     main(["decode", "cut.odp", "--allow-partial"])
     message = capsys.readouterr().err
     assert "tokens could be decoded" in message and "cut.odp" in message
-    with Image.open("cut.png") as picture:
+    with Image.open("cut.odp.png") as picture:
         assert picture.size == (256, 192)
 
 
@@ -142,5 +143,11 @@ def test_targets_exclude_each_other(folder):
 
 def test_an_impossible_target_names_what_is_possible(folder, capsys):
     assert exit_code("encode", "photo.png", "-f", "--size", "5") == errors.OptionError.exit_code
-    assert "smallest file" in capsys.readouterr().err
+    smallest = re.search(r"(?m)^odpiece: photo.png: .* has (\d+) bytes, ([\d.]+) bits a pixel", capsys.readouterr().err)
+    for option, value in zip(("--size", "--bpp"), smallest.groups()):
+        assert len(encoded_with(folder, option, value)) <= int(smallest[1])
+    (folder / "target.odp").unlink()
+    assert exit_code("encode", "photo.png", "-f", "--psnr", "90") == errors.OptionError.exit_code
+    best = re.search(r"(?m)^odpiece: photo.png: this picture reaches ([\d.]+) dB at best", capsys.readouterr().err)
     assert not (folder / "target.odp").exists()
+    assert encoded_with(folder, "--psnr", best[1])

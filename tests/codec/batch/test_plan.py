@@ -9,15 +9,16 @@ from odpiece.codec.batch import plan as plans
 from odpiece.codec.batch.plan import make_plan
 from odpiece.codec.batch.work import Job
 from odpiece.formats.errors import ImageError, OptionError, OutputExistsError
+from odpiece.formats.files import encoded_name
 
 
 @dataclass
 class Work:
     """What a plan asks of the work."""
 
-    suffix = ".odp"
     candidates = frozenset({".png", ".jpg"})
     candidates_are = "pictures"
+    output_name = staticmethod(encoded_name)
 
 
 @pytest.fixture
