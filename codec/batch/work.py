@@ -163,7 +163,7 @@ class Decoding:
 
     def picture(self, contents):
         """uint8 of the shape that was encoded."""
-        return contents.picture(contents.tokens.first(self.tokens or contents.header.limit), self.look)
+        return contents.picture(contents.first(self.tokens) if self.tokens else contents.tokens, self.look)
 
     def warnings(self, contents, pixels):
         """What of the picture is missing, a line each."""
