@@ -62,7 +62,7 @@ from typing import NamedTuple
 
 from odpiece.formats.chunks import Chunk, pack_chunks, read_chunks
 from odpiece.formats.errors import DamagedError, ImageError, NotOdpError, OptionError, VersionError
-from odpiece.formats.scales import SCALES, small_side
+from odpiece.formats.scales import SCALES, by_true_size, small_side
 from odpiece.formats.tiles import MOST_TOKENS, Layout
 from odpiece.formats.varints import pack_varint, read_varint
 
@@ -148,7 +148,7 @@ class Header:
     @property
     def quality(self):
         """q by the true size: the most tokens for 64x64 pixels of it, a whole number or not."""
-        return self.q / self.scale**2 if self.q % self.scale**2 else self.q // self.scale**2
+        return by_true_size(self.q, self.scale)
 
     @property
     def segment_side(self):

@@ -14,6 +14,7 @@ from odpiece.formats.chunks import ChunkType, metadata_of
 from odpiece.formats.container import MAGIC, unpack
 from odpiece.formats.errors import NotOdpError, OdpieceError
 from odpiece.formats.images import NAMES
+from odpiece.formats.scales import shown_scale
 
 FORMAT = "ODP"
 MIME = "image/x-odp"
@@ -23,7 +24,10 @@ MODES = (*GREY_MODES, "RGB", "RGBA", "CMYK", "YCbCr", "P", "PA")  # what can be 
 
 
 class OdpImageFile(ImageFile.ImageFile):
-    """An .odp file; `info["q"]` is its quality. Damage raises OSError: of the header when opened, else by load()."""
+    """An .odp file; `info["q"]` is its quality, `info["scale"]` 1, 1/2 or 1/4.
+
+    Damage raises OSError: of the header when opened, else by load().
+    """
 
     format = FORMAT
     format_description = "odpiece picture"
@@ -41,7 +45,9 @@ class OdpImageFile(ImageFile.ImageFile):
         alpha = any(chunk.type == ChunkType.ALPHA for chunk in chunks)
         self._size = header.width, header.height
         self._mode = ("L" if header.grey else "RGB") + alpha * "A"
-        self.info |= {"q": header.q} | {NAMES[name]: value for name, value in metadata.items()}
+        self.info |= {"q": header.quality, "scale": shown_scale(header.scale)} | {
+            NAMES[name]: value for name, value in metadata.items()
+        }
 
     def load(self):
         if self._data is not None:
@@ -64,15 +70,15 @@ def _decode(data):
 
 
 def _save(im, fp, filename):
-    """Write `im` to the open file `fp`; the option `q` (default 64) is the most tokens a 64x64 piece keeps.
+    """Write `im` to the open file `fp`; the options `q` (default 64) and `scale` are those of `encode`.
 
-    Raises OptionError, a ValueError, for a wrong `q`, and OSError for a mode that cannot be kept.
+    Raises OptionError, a ValueError, for a wrong one, and OSError for a mode that cannot be kept.
     """
     from odpiece.codec import encode
 
     if im.mode not in MODES:
         raise OSError(f"cannot write mode {im.mode} as ODP: convert the picture to L or RGB first")
-    options = {"q": im.encoderinfo["q"]} if "q" in im.encoderinfo else {}
+    options = {name: im.encoderinfo[name] for name in ("q", "scale") if name in im.encoderinfo}
     fp.write(encode(_to_pixels(im), **options))
 
 

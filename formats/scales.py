@@ -36,3 +36,12 @@ def scales_of(wanted):
 def shown_scale(scale):
     """A scale for messages: 1, 1/2 or 1/4."""
     return str(Fraction(1, scale))
+
+
+def by_true_size(tokens, scale):
+    """How many of 64x64 true pixels a number of tokens of 64x64 coded pixels is: whole where it can be, else a float.
+
+    >>> by_true_size(256, 2), by_true_size(21, 2)
+    (64, 5.25)
+    """
+    return tokens / scale**2 if tokens % scale**2 else tokens // scale**2

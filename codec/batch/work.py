@@ -18,6 +18,7 @@ from odpiece.formats.files import (
     write_bytes,
 )
 from odpiece.formats.images import OPAQUE, SUFFIXES, read_image, write_image
+from odpiece.formats.scales import AUTO, shown_scale
 from odpiece.models.interface import LOOKS
 from odpiece.models.library import load_model
 
@@ -36,7 +37,8 @@ class Job:
 class Record:
     """What became of a job; sizes in bytes, `seconds` of reading, coding and writing together.
 
-    `error` and `exit_code` say what went wrong, `warnings` what was not kept; `q` is the quality of the .odp file.
+    `error` and `exit_code` say what went wrong, `warnings` what was not kept; `q` is the quality of the .odp
+    file by the true size, `scale` 1, 1/2 or 1/4.
     """
 
     input: str
@@ -47,7 +49,8 @@ class Record:
     width: int | None = None
     height: int | None = None
     pixels: int | None = None
-    q: int | None = None
+    q: float | None = None
+    scale: str | None = None
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
     error: str | None = None
@@ -75,6 +78,7 @@ class Encoding:
     device: str = "cpu"
     model_name: str | None = None
     overlap: int | None = None
+    scale: str = AUTO
     candidates = SUFFIXES
     candidates_are = "pictures"
 
@@ -100,11 +104,11 @@ class Encoding:
         return read_image(data, name, keep=self.keep, max_pixels=self.max_pixels)
 
     def encode(self, picture):
-        """(bytes of the .odp file of a Picture, its q). Raises OptionError, MissingExtraError."""
+        """(bytes of the .odp file of a Picture, its Header). Raises OptionError, MissingExtraError."""
         options = {"coder": self.coder, "fixed": self.fixed, "effort": self.effort, "metadata": picture.metadata}
-        options |= {"model": self.model, "overlap": self.overlap}
+        options |= {"model": self.model, "overlap": self.overlap, "scale": self.scale}
         packed = _encode(picture.pixels, self.target, self.value, options)
-        return packed, unpack_header(packed, max_pixels=self.max_pixels)[0].q
+        return packed, unpack_header(packed, max_pixels=self.max_pixels)[0]
 
     def psnr(self, picture, packed):
         """PSNR in dB of the colours of a Picture, by its .odp file `packed` and the faithful look."""
@@ -123,7 +127,8 @@ class Encoding:
 
     def __call__(self, data, job, record):
         picture = self.read(data, job.input)
-        packed, record.q = self.encode(picture)
+        packed, header = self.encode(picture)
+        record.q, record.scale = header.quality, shown_scale(header.scale)
         record.height, record.width = picture.pixels.shape[:2]
         record.warnings = self.notes(picture, record.q)
         return packed
@@ -179,7 +184,8 @@ class Decoding:
         contents = self.read(data)
         pixels = self.picture(contents)
         record.height, record.width = pixels.shape[:2]
-        record.q, record.warnings = contents.header.q, self.warnings(contents, pixels)
+        record.q, record.scale = contents.header.quality, shown_scale(contents.header.scale)
+        record.warnings = self.warnings(contents, pixels)
         return write_image(pixels, self.suffix, contents.metadata)
 
 
