@@ -3,9 +3,9 @@
     python benchmarks/scales.py FOLDER [--count N] [--longest PIXELS]
 
 About N pictures of FOLDER (default: all), whose longer side has at least --longest pixels, are encoded at each of
-QUALITIES and each scale, without search. Prints a Markdown table: PSNR gained over scale 1 at equal bytes, mean and
-worst, by scale 1/2, by 1/4, by what Scaled.best takes and by the best of all. Then what codec/scaling.py's GAIN should
-be: the median of what e times the bytes gain, between neighbours of QUALITIES at scale 1.
+QUALITIES and each scale, without search. Prints a Markdown table: PSNR gained over scale 1 at its bytes, mean and
+worst, by scale 1/2, by 1/4, by the one that Scaled.best takes and by the best of all. Then what GAIN in
+codec/scaling.py should be: the median of what e times the bytes gain, between neighbours of QUALITIES at scale 1.
 """
 
 import argparse
@@ -36,12 +36,12 @@ def main():
     pictures = [pixels for pixels in pictures if max(pixels.shape[:2]) >= options.longest]
     pictures = pictures[:: max(1, len(pictures) // (options.count or len(pictures)))]
     results = [measure(scaled(pixels)) for pixels in tqdm(pictures)]
-    print(f"{len(pictures)} pictures; PSNR in dB over scale 1 at equal bytes, mean (worst)\n")
+    print(f"{len(pictures)} pictures; PSNR in dB over scale 1 at its bytes, mean (worst)\n")
     print("| q | 1/2 | 1/4 | chosen | best | taken 1, 1/2, 1/4 |\n|---|---|---|---|---|---|")
     for q in QUALITIES[:-1]:
         rows = [gains(curves, q) for curves, _ in results]
         chosen = [choice[q] for _, choice in results]
-        columns = [[row.get(scale, np.nan) for row in rows] for scale in SCALES[1:]]
+        columns = [[row[scale] for row in rows] for scale in SCALES[1:]]
         columns += [[row[scale] for row, scale in zip(rows, chosen)], [max(row.values()) for row in rows]]
         cells = " | ".join(f"{np.mean(column):+.2f} ({min(column):+.2f})" for column in columns)
         print(f"| {q} | {cells} | {', '.join(str(chosen.count(scale)) for scale in SCALES)} |")
@@ -60,13 +60,9 @@ def measure(picture):
 
 
 def gains(curves, q):
-    """{scale: PSNR over scale 1 at the bytes of quality `q`}; below its smallest file scale 1 goes on straight."""
-    (sizes, scores), at = curves[1], QUALITIES.index(q)
-    found = {1: 0.0}
-    for scale, (size, score) in ((s, c[:, at]) for s, c in curves.items() if s > 1 and at < c.shape[1]):
-        slope = (scores[1] - scores[0]) / (sizes[1] - sizes[0])
-        found[scale] = score - np.interp(size, sizes, scores) + slope * max(0, sizes[0] - size)
-    return found
+    """{scale: PSNR over scale 1, where its file has the bytes of that of quality `q` at scale 1}."""
+    size, score = curves[1][:, QUALITIES.index(q)]
+    return {scale: float(np.interp(size, *curve) - score) for scale, curve in curves.items()}
 
 
 if __name__ == "__main__":
