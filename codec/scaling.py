@@ -13,6 +13,7 @@ from odpiece.formats.container import unpack
 from odpiece.models.interface import TOKENS
 
 GAIN = 2.4  # dB of PSNR that e times the bytes are worth: typical of photographs at low rates
+FINE = 256  # q
 MOST_PIXELS = 1 << 18  # of a picture that is coded at its own size without a trial
 WINDOW = 256  # pixels along the side of a window of the sample: whole pieces at every scale
 MOST_WINDOWS = 3  # along each side of a picture, of which they cover at most half
@@ -41,11 +42,11 @@ class Scaled:
         return self._made[scale]
 
     def best(self, q):
-        """The one of `scales` that suits `q`, a number above 0, best.
+        """The one of `scales` that suits `q`, a number above 0, best: 1 from q = FINE on.
 
-        Where a scale would need all the tokens that a piece has, a larger one is taken.
+        A scale where the pieces would need more tokens than they have is left out.
         """
-        fitting = [scale for scale in self.scales if scale == 1 or q * scale**2 < TOKENS]
+        fitting = [scale for scale in self.scales if scale == 1 or (q < FINE and q * scale**2 <= TOKENS)]
         if len(fitting) < 2:
             return (fitting or self.scales)[0]
         return max(fitting, key=lambda scale: self._worth(scale, q))

@@ -26,6 +26,7 @@ PATIENCE = 5  # trials by false position, then every other one halves the interv
 FIRST_BYTES, BYTES_GROWTH = 2.4e-4, 0.62
 HEADER_BYTES = 14
 OVERSHOOT = 1.2  # of steps beyond all trials
+MORE = 1.001  # times the q that was found is what a scale must have tokens for: at its end a larger one is wanted
 NEAR_SIZE = 0.006  # half of what a file may be below its size, in log(bytes)
 
 
@@ -139,7 +140,7 @@ def _climb(picture, attempt, target, near, position, growth):
         shift = 2 * log(scale)  # from log(q) of the true size to that of the pieces
         searches.insert(0, _search(partial(attempt, scale), target, near, position + shift, growth))
         position = searches[0][-1].position - shift
-        suits = picture.best(exp(position))
+        suits = picture.best(MORE * exp(position))
     return searches
 
 
