@@ -42,7 +42,12 @@ def _names(context, parameter, value):
 @click.option(
     "--look", type=click.Choice(["faithful", "natural"]), default="faithful", show_default=True, help="odpiece's."
 )
-@click.option("--downscale", metavar="LIST", callback=_numbers, help="The peers'. [default: 1,2,3,4,6,8]")
+@click.option(
+    "--downscale",
+    metavar="LIST",
+    callback=_numbers,
+    help="The peers'. [default: 1,2,3,4,6,8, for large pictures 12,16]",
+)
 @click.option("--json", "json_path", metavar="FILE", help="Write mean curves in the format of CompressAI's bench.")
 @click.option("--csv", "csv_path", metavar="FILE", help="Write one line for every file that was measured.")
 @click.option(
@@ -77,7 +82,7 @@ def compare(
     from odpiece.codec.comparison.recognition import load_classifier
 
     peers = _required(map(find_peer, codecs)) if codecs else _installed(PEERS, console)
-    peers = [replace(p, scales=downscale) if downscale and p.ladder else p for p in peers]
+    peers = [replace(p, scales=downscale, least=0) if downscale and p.ladder else p for p in peers]
     ours = odpiece(look)
     ours = replace(ours, qualities=qualities or ours.qualities)
     chosen = _required(map(find_metric, metrics)) if metrics else _installed(METRICS.values(), console)

@@ -22,6 +22,7 @@ from odpiece.cli.options import (
     shown_input,
 )
 from odpiece.formats.files import check_output, encoded_name, read_bytes, times_of, write_bytes
+from odpiece.formats.scales import shown_scale
 
 DEFAULT_QUALITY = 64
 METADATA = ("exif", "icc", "xmp")
@@ -56,7 +57,7 @@ class Kept(click.ParamType):
     "--quality",
     type=click.IntRange(1, 1024),
     metavar="N",
-    help="Tokens that each 64x64 piece keeps at most, 1 to 1024, or each tile of a One-D-Piece model, 1 to 256: more "
+    help="Tokens that each 64x64 pixels keep at most, 1 to 1024, or each tile of a One-D-Piece model, 1 to 256: more "
     "is better and larger.  [default: 64]",
 )
 @click.option("--size", type=click.IntRange(1), metavar="BYTES", help="Instead of -q: the best file of at most BYTES.")
@@ -76,6 +77,14 @@ class Kept(click.ParamType):
     default=1,
     show_default=True,
     help="How long to search for better tokens, 0 (not at all) to 9.",
+)
+@click.option(
+    "--scale",
+    type=click.Choice(["1", "1/2", "1/4", "auto"]),
+    default="auto",
+    show_default=True,
+    help="Code a smaller picture, which is scaled up when it is decoded; auto does so where that is better for the "
+    "bytes: large pictures at low -q.",
 )
 @click.option(
     "--coder",
@@ -117,6 +126,7 @@ class Kept(click.ParamType):
 def encode(
     inputs,
     output,
+    scale,
     coder,
     fixed,
     keep,
@@ -148,7 +158,7 @@ def encode(
     if len(targets) > 1:
         raise click.UsageError("give only one of -q, --size, --bpp, --psnr, --ssim and --lpips")
     target = next(iter(targets.items()), ("quality", DEFAULT_QUALITY))
-    options = {"fixed": fixed, "keep": keep, "effort": effort, "max_pixels": max_pixels}
+    options = {"scale": scale, "fixed": fixed, "keep": keep, "effort": effort, "max_pixels": max_pixels}
     options |= {"backend": backend, "device": device, "model_name": model, "overlap": overlap}
     options |= {"allow_truncated": allow_truncated, "keep_names": keep_names, "preserve": preserve}
     several = batch.is_wanted(inputs, output)
@@ -186,12 +196,13 @@ def _encode_one(name, output, encoding, force, console):
         height, width = picture.pixels.shape[:2]
         console.detail(f"read {width}x{height} pixels from {name}")
         begin("encode")
-        packed, quality = encoding.encode(picture)
-        console.detail(f"encoded at -q {quality}")
+        packed, header = encoding.encode(picture)
+        console.detail(f"encoded at -q {header.quality}, scale {shown_scale(header.scale)}")
         if console.verbose:
             console.detail(f"decoded again: PSNR {encoding.psnr(picture, packed):.2f} dB")
-    for note in encoding.notes(picture, quality):
+    for note in encoding.notes(picture, header.quality):
         console.warn(f"{name}: {note}")
     write_bytes(output, packed, force, times)
     bpp = 8 * len(packed) / (width * height)
-    console.result(f"{shown(output)}: {width}x{height}, -q {quality}, {len(packed)} bytes, {bpp:.4f} bits a pixel")
+    size = f"{width}x{height}" + (f" at scale {shown_scale(header.scale)}" if header.scale > 1 else "")
+    console.result(f"{shown(output)}: {size}, -q {header.quality}, {len(packed)} bytes, {bpp:.4f} bits a pixel")

@@ -6,6 +6,7 @@ import click
 
 from odpiece.cli.many import many_inputs
 from odpiece.cli.options import errors_about, max_pixels_option, model_option, shown_input
+from odpiece.formats.scales import by_true_size, shown_scale
 
 
 @click.command()
@@ -44,8 +45,9 @@ def _facts(contents, size):
         "width": header.width,
         "height": header.height,
         "grey": header.grey,
-        "q": header.q,
-        "limit": header.limit,
+        "scale": shown_scale(header.scale),
+        "q": header.quality,
+        "limit": by_true_size(header.limit, header.scale),
         "tokens": contents.tokens.count,
         "bytes": size,
         "bpp": round(8 * size / (header.width * header.height), 5),

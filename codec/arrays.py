@@ -11,13 +11,16 @@ from odpiece.codec.bands.tokens import MAX_LATENT, Tokens
 from odpiece.codec.bands.windows import synthesize
 from odpiece.codec.files import encode, read
 from odpiece.formats.errors import OptionError
+from odpiece.formats.resampling import enlarged
+from odpiece.formats.scales import AUTO, scales_of, small_side
 from odpiece.models.interface import BANDS_FAMILY, LATENTS_PER_TOKEN, LOOKS, PIECE
 
 
-def encode_tokens(pixels, q=64, **options):
+def encode_tokens(pixels, q=64, *, scale=1, **options):
     """int16 (rows, columns, q, 3): the tokens that `encode` codes of a picture of rows x columns pieces.
 
-    Arguments as of `encode`; alpha is left out. Raises OptionError.
+    At `scale` "1/2" or "1/4" the pieces are those of the small picture, each of 4 or 16 times q tokens. Arguments as
+    of `encode`; alpha is left out. Raises OptionError.
 
     >>> tokens = encode_tokens(np.full((100, 130, 3), 128, np.uint8), q=16)
     >>> tokens.shape
@@ -25,7 +28,8 @@ def encode_tokens(pixels, q=64, **options):
     >>> decode_tokens(tokens, q=16, size=(100, 130)).shape
     (100, 130, 3)
     """
-    return read_tokens(encode(pixels, q, **options), model=options.get("model"))
+    _fixed_scale(scale)
+    return read_tokens(encode(pixels, q, scale=scale, **options), model=options.get("model"))
 
 
 def read_tokens(data, **options):
@@ -34,22 +38,38 @@ def read_tokens(data, **options):
     return contents.tokens.to_array(contents.header.limit)
 
 
-def decode_tokens(tokens, q, *, size=None, look=LOOKS[0], model=None):
+def decode_tokens(tokens, q, *, size=None, scale=1, look=LOOKS[0], model=None):
     """uint8 (H, W, 3): the picture of integer `tokens` (rows, columns, n, 3), n in 1..1024, also fewer than q.
 
-    `q` is the quality they were encoded at, which sets the quantization step; `size` (H, W) the picture's, by default
-    that of whole pieces; `look` and `model` as of `decode`. Raises OptionError.
+    `q` and `scale` are those they were encoded at: they set the quantization step; `size` (H, W) is the picture's true
+    one, by default that of whole pieces; `look` and `model` as of `decode`. Raises OptionError.
     """
-    tokens, look, model = _checked_tokens(tokens), check_look(look), check_model(model)
+    tokens, look, model, scale = _checked_tokens(tokens), check_look(look), check_model(model), _fixed_scale(scale)
     if model.family != BANDS_FAMILY:
         raise OptionError(f"model {model.name} has tokens of another kind: decode a file of theirs, see encode")
-    whole = tokens.shape[0] * PIECE, tokens.shape[1] * PIECE
+    piece = PIECE * scale
+    whole = tokens.shape[0] * piece, tokens.shape[1] * piece
     height, width = whole if size is None else check_size(size)
-    if not all(most - PIECE < n <= most for n, most in zip((height, width), whole)):
+    if not all(most - piece < n <= most for n, most in zip((height, width), whole)):
         raise OptionError(
-            f"{height}x{width} pixels do not fit {tokens.shape[0]}x{tokens.shape[1]} pieces of {PIECE}x{PIECE}"
+            f"{height}x{width} pixels do not fit {tokens.shape[0]}x{tokens.shape[1]} pieces of {piece}x{piece}"
         )
-    return synthesize(model.transform, Tokens.from_array(tokens), check_count(q, "q"), look, (height, width))
+    small = small_side(height, scale), small_side(width, scale)
+    pixels = synthesize(model.transform, Tokens.from_array(tokens), _coded_quality(q, scale), look, small)
+    return enlarged(pixels, scale, height, width)
+
+
+def _fixed_scale(scale):
+    """The one of SCALES that `scale` is. Raises OptionError for "auto", which tokens do not tell."""
+    if scale == AUTO:
+        raise OptionError(f"tokens do not say their scale: give 1, 1/2 or 1/4 instead of {AUTO}")
+    return scales_of(scale)[0]
+
+
+def _coded_quality(q, scale):
+    """The q of the small picture, a whole number, of `q` by the true size, which may be a fraction of one."""
+    fraction = scale > 1 and isinstance(q, float) and (q * scale**2).is_integer()
+    return check_count(int(q * scale**2) if fraction or isinstance(q, (int, np.integer)) else q, "q")
 
 
 def _checked_tokens(tokens):

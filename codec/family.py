@@ -16,6 +16,7 @@ from odpiece.formats.alpha import unpack_alpha
 from odpiece.formats.chunks import Chunk, ChunkType, metadata_chunks, metadata_of
 from odpiece.formats.container import Header
 from odpiece.formats.errors import DamagedError
+from odpiece.formats.resampling import largest, reduced
 from odpiece.models.interface import LOOKS
 from odpiece.models.library import Model
 
@@ -85,6 +86,10 @@ class Contents(ABC):
         """The dict of "exif", "icc" and "xmp", as bytes, that the file keeps. Raises DamagedError."""
         return metadata_of(self.chunks)
 
+    def first(self, count):
+        """The tokens without those that 64x64 pixels of the true picture have beyond the first `count`."""
+        return self.tokens.first(count * self.header.scale**2)
+
     def check(self):
         """Raise DamagedError unless the tokens are those that the header's checksum was made of."""
         if container.checksum(self.header, *self.tokens.buffers()) != self.header.checksum:
@@ -103,22 +108,24 @@ class Contents(ABC):
 class Analyzed(ABC):
     """A picture that is analysed once, to be encoded at any number of qualities; arguments as of `encode`.
 
-    `pixels` are its colours, uint8 (H, W, 3) or grey (H, W), without alpha, filled in where that is 0;
-    `highest` is the largest q that `encode` should be asked for.
+    `pixels` are its colours, uint8 (H, W, 3) or grey (H, W), without alpha, filled in where that is 0; at a `scale`,
+    one of SCALES, above 1 a smaller picture is coded. `highest` is the largest q that `encode` should be asked for.
     """
 
     contents: ClassVar[type[Contents]]
     highest: int
 
-    def __init__(self, pixels, model, metadata):
+    def __init__(self, pixels, model, metadata, scale=1):
         self._colours, self._alpha = split_channels(pixels)
         self.model, self.grey = model, self._colours.shape[2] == 1
         self.pixels = self._colours[..., 0] if self.grey else self._colours
         self._chunks = alpha_chunks(self._alpha) + metadata_chunks(metadata)
+        self.scale, self._coded = scale, reduced(self.pixels, scale)
+        self._seen = None if self._alpha is None else largest(self._alpha, scale)
 
     @abstractmethod
     def encode(self, q, *, effort=EFFORT, slope=1.0, last=False):
-        """The bytes of an .odp file at quality `q` and `effort`, 0..9.
+        """The bytes of an .odp file at quality `q`, which is that of the pieces as they are coded, and `effort`, 0..9.
 
         `slope` is the price of a bit as a multiple of the usual one: between the sizes of two qualities lie
         those of the higher one at slopes above 1. `last` says that no other encoding follows, which saves memory.
@@ -132,7 +139,7 @@ class Analyzed(ABC):
     def _header(self, q, coder, fingerprint, layout=None):
         """The Header of a file of this picture, without its checksum."""
         height, width = self.pixels.shape[:2]
-        kinds = {"grey": self.grey, "has_chunks": bool(self._chunks), "layout": layout}
+        kinds = {"grey": self.grey, "has_chunks": bool(self._chunks), "layout": layout, "scale": self.scale}
         return Header(width, height, q, coder, fingerprint, **kinds)
 
 

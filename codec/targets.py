@@ -3,7 +3,7 @@
 What is turned is one number, the position: log(q) at whole q, and between them the next q at a higher price of
 a bit (a slope above 1). Along it the logarithm of the bytes and the PSNR grow, but for small steps, about
 linearly. So a few encodings of the same latents find the target: the rule of false position, from a first guess
-by what is typical.
+by what is typical. Where several scales are to choose from the smallest picture, which costs least, is searched first.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from numbers import Real
 import numpy as np
 
 from odpiece.codec.family import EFFORT
-from odpiece.codec.files import analyzed
+from odpiece.codec.files import scaled
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import LOOKS, TOKENS
 
@@ -27,12 +27,13 @@ PATIENCE = 5  # trials by false position, then every other one halves the interv
 FIRST_BYTES, BYTES_GROWTH = 2.4e-4, 0.62
 HEADER_BYTES = 14
 OVERSHOOT = 1.2  # of steps beyond all trials
+MORE = 1.001  # times the q that was found is what a scale must have tokens for: at its end a larger one is wanted
 NEAR_SIZE = 0.006  # half of what a file may be below its size, in log(bytes)
 ANY_SIZE = 1 << 40  # bytes: no file of ours is larger
 
 
 @dataclass(frozen=True)
-class Scale:
+class Measure:
     """A measure of quality that grows: typical at q = 1, growth with the position, half of what may be too much.
 
     `shown` is how a message gives a value of it, to `decimals` that are reached.
@@ -49,9 +50,9 @@ class Scale:
         return self.shown.format(abs(floor(value * 10**self.decimals) / 10**self.decimals))
 
 
-PSNR = Scale(18.0, 1.6, 0.01, "{:.2f} dB", 2)
-MS_SSIM = Scale(0.5, 0.065, 0.001, "an MS-SSIM of {:.4f}", 4)
-ST_LPIPS = Scale(-0.75, 0.08, 0.002, "an ST-LPIPS of {:.4f}", 4)  # negated, since 0 is the best
+PSNR = Measure(18.0, 1.6, 0.01, "{:.2f} dB", 2)
+MS_SSIM = Measure(0.5, 0.065, 0.001, "an MS-SSIM of {:.4f}", 4)
+ST_LPIPS = Measure(-0.75, 0.08, 0.002, "an ST-LPIPS of {:.4f}", 4)  # negated, since 0 is the best
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def encode_to_size(pixels, size, *, effort=EFFORT, **options):
     Raises OptionError where no quality makes a file so small.
     """
     size = check_target(size, "size", least=1)
-    return _best_of_size(analyzed(pixels, **options), min(size, ANY_SIZE), effort)
+    return _best_of_size(scaled(pixels, **options), min(size, ANY_SIZE), effort)
 
 
 def encode_to_bpp(pixels, bits, *, effort=EFFORT, **options):
@@ -78,26 +79,26 @@ def encode_to_bpp(pixels, bits, *, effort=EFFORT, **options):
     Raises OptionError where no quality makes a file so small.
     """
     bits = min(check_target(bits, "bpp", above=0), 8 * ANY_SIZE)
-    picture = analyzed(pixels, **options)
+    picture = scaled(pixels, **options)
     height, width = picture.pixels.shape[:2]
     return _best_of_size(picture, max(1, int(bits * height * width / 8)), effort)
 
 
 def _best_of_size(picture, size, effort):
-    """The bytes of the best file of the Analyzed `picture` of at most `size` bytes. Raises OptionError."""
+    """The bytes of the best file of the Scaled `picture` of at most `size` bytes. Raises OptionError."""
 
-    def attempt(position):
-        data = _encode(picture, position, effort)
+    def attempt(scale, position):
+        data = _encode(picture.at(scale), position, effort)
         return Trial(position, log(len(data)), data)
 
-    near = max(NEAR_SIZE, 0.6 / size)
-    target = log(size) - near
-    plain = HEADER_BYTES + FIRST_BYTES * picture.pixels.shape[0] * picture.pixels.shape[1]
-    trials = _search(attempt, target, near, (target - log(plain)) / BYTES_GROWTH, BYTES_GROWTH)
-    fitting = [trial for trial in trials if len(trial.data) <= size] or [attempt(LOWEST)]
+    near, count = max(NEAR_SIZE, 0.6 / size), picture.pixels.shape[0] * picture.pixels.shape[1]
+    target, plain = log(size) - near, HEADER_BYTES + FIRST_BYTES * count
+    searches = _climb(picture, attempt, target, near, (target - log(plain)) / BYTES_GROWTH, BYTES_GROWTH)
+    fitting = ([trial for trial in trials if len(trial.data) <= size] for trials in searches)
+    fitting = next(filter(None, fitting), None) or [attempt(picture.scales[-1], LOWEST)]
     best = max(fitting, key=lambda trial: len(trial.data)).data
     if len(best) > size:
-        bits = ceil(8e5 * len(best) / (picture.pixels.shape[0] * picture.pixels.shape[1])) / 1e5
+        bits = ceil(8e5 * len(best) / count) / 1e5
         least = f"{len(best)} bytes, {bits} bits a pixel"
         raise OptionError(f"the smallest file of this picture has {least}: give at least that")
     return best
@@ -111,26 +112,27 @@ def encode_to_psnr(pixels, decibels, **options):
     return encode_to_score(pixels, decibels, partial(partial, psnr), PSNR, **options)
 
 
-def encode_to_score(pixels, target, scorer, scale, *, look=LOOKS[0], effort=EFFORT, **options):
+def encode_to_score(pixels, target, scorer, measure, *, look=LOOKS[0], effort=EFFORT, **options):
     """The bytes of the smallest .odp file that reaches `target` when it is decoded with `look`.
 
-    `scorer(original)` gives a function from decoded pixels to a float that grows with quality, `scale` is its Scale;
+    `scorer(original)` gives a function from decoded pixels to a float that grows with quality, as `measure` says;
     other arguments as of `encode`. Raises OptionError where no quality reaches it.
     """
     check_target(target, "the quality to reach")
-    picture = analyzed(pixels, **options)
+    picture = scaled(pixels, **options)
     score = scorer(picture.pixels)
 
-    def attempt(position):
-        data = _encode(picture, position, effort)
-        return Trial(position, score(picture.decoded(data, look)), data)
+    def attempt(scale, position):
+        data = _encode(picture.at(scale), position, effort)
+        return Trial(position, score(picture.at(scale).decoded(data, look)), data)
 
-    middle = target + scale.near
-    trials = _search(attempt, middle, scale.near, (middle - scale.first) / scale.growth, scale.growth)
-    fitting = [trial for trial in trials if trial.value >= target] or [attempt(HIGHEST)]
+    middle, growth = target + measure.near, measure.growth
+    searches = _climb(picture, attempt, middle, measure.near, (middle - measure.first) / growth, growth)
+    fitting = [trial for trials in searches for trial in trials if trial.value >= target]
+    fitting = fitting or [attempt(picture.scales[0], HIGHEST)]
     best = min(fitting, key=lambda trial: len(trial.data))
     if best.value < target:
-        raise OptionError(f"this picture reaches {scale.reached(best.value)} at best, ask for no more")
+        raise OptionError(f"this picture reaches {measure.reached(best.value)} at best, ask for no more")
     return best.data
 
 
@@ -151,6 +153,22 @@ def psnr(a, b):
 def _encode(picture, position, effort):
     q = min(picture.highest, max(1, ceil(exp(position) - 1e-9)))
     return picture.encode(q, effort=effort, slope=(q / exp(position)) ** STEEPNESS)
+
+
+def _climb(picture, attempt, target, near, position, growth):
+    """Searches of a Scaled, lists of Trials, the last first: at its smallest scale, then at the larger one that suits
+    the q that was found, if it does, and so on.
+
+    `attempt` takes a scale and a position, other arguments are as of `_search`.
+    """
+    searches, scale, suits = [], np.inf, picture.scales[-1]
+    while suits < scale:
+        scale = suits
+        shift = 2 * log(scale)  # from log(q) of the true size to that of the pieces
+        searches.insert(0, _search(partial(attempt, scale), target, near, position + shift, growth))
+        position = searches[0][-1].position - shift
+        suits = picture.best(MORE * exp(position))
+    return searches
 
 
 def _search(attempt, target, near, position, growth):

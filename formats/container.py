@@ -14,7 +14,9 @@ low bits first, the high bit set on all bytes but the last, no more bytes than t
     1-3    width - 1 in pixels, varint, below 2^20
     1-3    height - 1 in pixels, varint, below 2^20
     0-1    flags, where bit 12 is set, and then not all zero
-           bits 7-4    reserved: 0
+           bits 7-6    reserved: 0
+           bits 5-4    scale: 0 the picture is coded at its own size, 1 at 1/2 and 2 at 1/4 along each side; 3 is
+                       reserved
            bit  3      1 for tiles: their layout follows
            bit  2      1 where chunks follow the header
            bit  1      1 for a grey picture
@@ -22,9 +24,10 @@ low bits first, the high bit set on all bytes but the last, no more bytes than t
     0-2    limit - 1, varint, where flag bit 0 is set: the most tokens a piece keeps, 1..q - 1; else it is q
     0-1    layout, where flag bit 3 is set: 0 the whole picture resized to one tile of 256x256 pixels; 1..129
            tiles of 256x256 that overlap by at least layout - 1 pixels. Such a file has q up to 256, which is
-           the tokens of each tile, no limit, the coder raw or static, and one segment
+           the tokens of each tile, no limit, a scale of 0, the coder raw or static, and one
+           segment
     2 or 4 checksum: CRC-32 (zlib) of the header's bytes before it followed by the token bytes; its low
-           two bytes for pictures of at most 64 pieces (64x64 pixels each) or 4 tiles, else all four
+           two bytes for pictures of at most 64 pieces (64x64 coded pixels each) or 4 tiles, else all four
 
     chunks, where flag bit 2 is set: one or more, no type twice
     1      bit  7      1 where another chunk follows this one
@@ -59,6 +62,7 @@ from typing import NamedTuple
 
 from odpiece.formats.chunks import Chunk, pack_chunks, read_chunks
 from odpiece.formats.errors import DamagedError, ImageError, NotOdpError, OptionError, VersionError
+from odpiece.formats.scales import SCALES, by_true_size, small_side
 from odpiece.formats.tiles import MOST_TOKENS, Layout
 from odpiece.formats.varints import pack_varint, read_varint
 
@@ -67,7 +71,8 @@ VERSION = 1
 MAX_SIDE = 1 << 20  # pixels
 MAX_PIXELS = 178_956_970  # the default limit of readers, as Pillow's
 FLAGS_FOLLOW = 1 << 12
-LIMIT_FLAG, GREY_FLAG, CHUNKS_FLAG, TILES_FLAG = 1, 2, 4, 8
+LIMIT_FLAG, GREY_FLAG, CHUNKS_FLAG, TILES_FLAG, SCALE_FLAGS = 1, 2, 4, 8, 16 | 32
+SCALE_SHIFT = 4  # of the flags
 SMALL_PIECES, SMALL_TILES = 64, 4  # pictures of at most so many have a checksum of two bytes
 MODEL_BYTES = 4
 PIECE = 64  # pixels along the side of a piece
@@ -91,7 +96,9 @@ class Header:
     """The checked fields of a header; sizes in pixels, `model` is 4 bytes, `checksum` as stored.
 
     `limit` is the most tokens a piece keeps: q (also for 0), or less in a file that was truncated.
-    `has_chunks` says whether chunks follow. `layout` is a Layout for the tokens of tiles, else None.
+    `has_chunks` says whether chunks follow. `layout` is a Layout for the tokens of tiles, else None. `scale`, of
+    SCALES, is how many times smaller the picture is coded along each side: `width` and `height` are its true size, q
+    and limit those of the pieces of the small one.
     """
 
     width: int
@@ -104,6 +111,7 @@ class Header:
     grey: bool = False
     has_chunks: bool = False
     layout: Layout | None = None
+    scale: int = 1
 
     def __post_init__(self):
         if not 1 <= self.q <= 1024:
@@ -116,18 +124,31 @@ class Header:
             raise OptionError(f"{self.width}x{self.height} pixels: sides of 1 to {MAX_SIDE} are supported")
         if len(self.model) != MODEL_BYTES:
             raise OptionError(f"the model's fingerprint has {len(self.model)} bytes, give {MODEL_BYTES}")
-        if self.layout and (self.q > MOST_TOKENS or self.limit < self.q or self.coder == CoderId.LEARNED):
-            raise OptionError(f"tiles have at most {MOST_TOKENS} tokens, no limit, and no learned coder")
+        if self.scale not in SCALES:
+            raise OptionError(f"the scale is 1/{self.scale}, give 1, 1/2 or 1/4")
+        tiles_fit = self.q <= MOST_TOKENS and self.limit == self.q and self.scale == 1
+        if self.layout and (self.coder == CoderId.LEARNED or not tiles_fit):
+            raise OptionError(f"tiles have at most {MOST_TOKENS} tokens, no limit, no scale, and no learned coder")
+
+    @property
+    def coded_size(self):
+        """(height, width) of the picture as it is coded."""
+        return small_side(self.height, self.scale), small_side(self.width, self.scale)
 
     @property
     def rows(self):
         """Rows of pieces."""
-        return -(-self.height // PIECE)
+        return -(-self.coded_size[0] // PIECE)
 
     @property
     def columns(self):
         """Columns of pieces."""
-        return -(-self.width // PIECE)
+        return -(-self.coded_size[1] // PIECE)
+
+    @property
+    def quality(self):
+        """q by the true size: the most tokens for 64x64 pixels of it, a whole number or not."""
+        return by_true_size(self.q, self.scale)
 
     @property
     def segment_side(self):
@@ -148,8 +169,7 @@ class Header:
 
     @property
     def checksum_bytes(self):
-        small = self.tiles <= SMALL_TILES if self.layout else self.rows * self.columns <= SMALL_PIECES
-        return 2 if small else 4
+        return 2 if (self.tiles <= SMALL_TILES if self.layout else self.rows * self.columns <= SMALL_PIECES) else 4
 
     @property
     def most_bytes(self):
@@ -159,7 +179,7 @@ class Header:
     @property
     def flags(self):
         kinds = self.grey * GREY_FLAG | self.has_chunks * CHUNKS_FLAG | bool(self.layout) * TILES_FLAG
-        return (self.limit < self.q) * LIMIT_FLAG | kinds
+        return (self.limit < self.q) * LIMIT_FLAG | kinds | SCALES.index(self.scale) << SCALE_SHIFT
 
 
 class StoredSegment(NamedTuple):
@@ -223,6 +243,7 @@ def unpack_header(data, *, max_pixels=MAX_PIXELS):
     q = (fields & 1023) + 1
     limit, at = read_varint(data, at) if flags & LIMIT_FLAG else (q - 1, at)
     kinds = {"grey": bool(flags & GREY_FLAG), "has_chunks": bool(flags & CHUNKS_FLAG)}
+    kinds["scale"] = SCALES[(flags & SCALE_FLAGS) >> SCALE_SHIFT]
     layout, at = _read_byte(data, at) if flags & TILES_FLAG else (None, at)
     try:
         coder, layout = CoderId(fields >> 10 & 3), None if layout is None else Layout.of_code(layout)
@@ -256,7 +277,7 @@ def _read_byte(data, at):
 
 def _read_flags(data, at):
     flags, at = _read_byte(data, at)
-    if flags > (LIMIT_FLAG | GREY_FLAG | CHUNKS_FLAG | TILES_FLAG):
+    if flags >> SCALE_SHIFT >= len(SCALES):
         raise VersionError("the file has flags that this odpiece does not know: update odpiece")
     if flags == 0:
         raise DamagedError("the header is damaged: it announces flags and has none")

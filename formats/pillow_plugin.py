@@ -15,6 +15,7 @@ from odpiece.formats.chunks import ChunkType, metadata_of
 from odpiece.formats.container import MAGIC, unpack
 from odpiece.formats.errors import NotOdpError, OdpieceError, OptionError
 from odpiece.formats.metadata import NAMES
+from odpiece.formats.scales import shown_scale
 
 FORMAT = "ODP"
 MIME = "image/x-odp"
@@ -22,12 +23,15 @@ EXTENSIONS = [".odp", ".odpi"]
 GREY_MODES = ("1", "L", "LA")
 NO_LIMIT = float("inf")  # of pixels: Image.open has one
 LOOK = "faithful"  # as the codec's, which is not imported before it is needed
-OPTIONS = ("q", "size", "effort", "icc_profile", "exif", "xmp")  # of im.save
+OPTIONS = ("q", "size", "effort", "scale", "icc_profile", "exif", "xmp")  # of im.save
 MODES = (*GREY_MODES, "RGB", "RGBA", "CMYK", "YCbCr", "P", "PA")  # what can be saved: modes of at most 8 bits
 
 
 class OdpImageFile(ImageFile.ImageFile):
-    """An .odp file; `info["q"]` is its quality. Damage raises OSError: of the header when opened, else by load()."""
+    """An .odp file; `info["q"]` is its quality, `info["scale"]` 1, 1/2 or 1/4.
+
+    Damage raises OSError: of the header when opened, else by load().
+    """
 
     format = FORMAT
     format_description = "odpiece picture"
@@ -46,7 +50,9 @@ class OdpImageFile(ImageFile.ImageFile):
         alpha = any(chunk.type == ChunkType.ALPHA for chunk in chunks)
         self._size = header.width, header.height
         self._mode = ("L" if header.grey else "RGB") + alpha * "A"
-        self.info |= {"q": header.q} | {NAMES[name]: value for name, value in metadata.items()}
+        self.info |= {"q": header.quality, "scale": shown_scale(header.scale)} | {
+            NAMES[name]: value for name, value in metadata.items()
+        }
 
     def load(self, look=None):
         """Decode the pixels, if they are not yet: with `look` "natural" they have the texture of photographs.
@@ -97,9 +103,9 @@ def _contents(data, partial=False):
 def _save(im, fp, filename):
     """Write `im` to the open file `fp`.
 
-    Options: `q`, the most tokens that a 64x64 piece keeps (default 64), or `size`, the most bytes; `effort` 0..9;
-    `exif` and `xmp`, metadata to keep; `icc_profile`, that of the colours, which are converted to sRGB. Raises
-    OptionError, a ValueError, for other options and wrong values, and OSError for a mode that cannot be kept.
+    Options: `q`, the most tokens that 64x64 pixels keep (default 64), or `size`, the most bytes; `effort` 0..9; `scale`
+    as of `encode`; `exif` and `xmp`, metadata to keep; `icc_profile`, that of the colours, which are converted to sRGB.
+    Raises OptionError, a ValueError, for other options and wrong values, and OSError for a mode that cannot be kept.
     """
     options = dict(im.encoderinfo)
     if unknown := options.keys() - OPTIONS:
@@ -111,7 +117,7 @@ def _save(im, fp, filename):
     metadata = {name: options.pop(name) for name in ("exif", "xmp") if options.get(name)}
     if isinstance(metadata.get("exif"), Image.Exif):
         metadata["exif"] = metadata["exif"].tobytes()
-    taken = {name: options[name] for name in ("q", "size", "effort") if name in options}
+    taken = {name: options[name] for name in ("q", "size", "effort", "scale") if name in options}
     fp.write(_encoder(taken)(_to_pixels(im), **taken, metadata=metadata))
 
 

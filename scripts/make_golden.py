@@ -45,7 +45,8 @@ def golden_files():
     files["grey-smoothed.odp"] = encode(np.dstack([part[..., 1], smoothed]), 64)
     files["faint.odp"] = encode(np.dstack([part, np.full_like(mask, 100)]), 64)
     files["chunks.odp"] = encode(part, 64, metadata=METADATA)
-    files["segments.odp"] = encode(np.tile(photo, (3, 3, 1))[:1090, :1100], 70)
+    files["segments.odp"] = encode(np.tile(photo, (3, 3, 1))[:1090, :1100], 70, scale=1)
+    files["scaled.odp"] = encode(part, 64, scale="1/2")
     files["segments-raw.odp"] = encode(np.tile(photo, (1, 5, 1))[:70, :2100], 17, coder=CoderId.RAW)
     return files
 

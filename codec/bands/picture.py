@@ -12,6 +12,7 @@ from odpiece.codec.bands.windows import analyze, synthesize
 from odpiece.codec.family import EFFORT, Analyzed, Contents, pack
 from odpiece.formats.container import CoderId
 from odpiece.formats.errors import DamagedError, OptionError
+from odpiece.formats.resampling import enlarged
 from odpiece.models.interface import BANDS, BANDS_FAMILY, LATENTS_PER_TOKEN, LOOKS, TOKENS
 
 FEW = 1 << 26  # numbers in a picture up to which the latents of all bands are kept, whatever its first quality is
@@ -48,7 +49,8 @@ class BandsContents(Contents):
 
     def colours(self, tokens=None, look=LOOKS[0]):
         tokens, header = self.tokens if tokens is None else tokens, self.header
-        return synthesize(self.model.transform, tokens, header.q, look, (header.height, header.width), header.grey)
+        small = synthesize(self.model.transform, tokens, header.q, look, header.coded_size, header.grey)
+        return enlarged(small, header.scale, header.height, header.width)
 
 
 class BandsPicture(Analyzed):
@@ -57,10 +59,10 @@ class BandsPicture(Analyzed):
     contents = BandsContents
     highest = TOKENS
 
-    def __init__(self, pixels, *, model, coder=None, fixed=False, metadata=None, overlap=None):
+    def __init__(self, pixels, *, model, coder=None, fixed=False, metadata=None, overlap=None, scale=1):
         if overlap is not None:
             raise OptionError(f"model {model.name} has no tiles that could overlap: that is for One-D-Piece models")
-        super().__init__(pixels, model, metadata)
+        super().__init__(pixels, model, metadata, scale)
         self._id, self._fixed = CoderId.LEARNED if coder is None else coder, check_flag(fixed, "fixed")
         self._coder = coder_of(self._id, model)
         self._latents, self._most = (), 0
@@ -69,8 +71,8 @@ class BandsPicture(Analyzed):
         """Latents that hold all that quality `q` codes, found once for all qualities up to those of its bands."""
         if q > self._most:
             most = BANDS[-1].first_token
-            self._most = most if most >= q and self.pixels.size > FEW else TOKENS
-            self._latents = analyze(self.model.transform, self.pixels, self._most)
+            self._most = most if most >= q and self._coded.size > FEW else TOKENS
+            self._latents = analyze(self.model.transform, self._coded, self._most)
         return self._latents
 
     def encode(self, q, *, effort=EFFORT, slope=1.0, last=False):
@@ -90,5 +92,5 @@ class BandsPicture(Analyzed):
             self._latents, self._most = (), 0
         elif ROUNDS[effort]:
             latents = tuple(z.copy() if z.flags.writeable else z for z in latents)
-        search = Search(self.model.transform, latents, q, self.pixels, self._alpha)
+        search = Search(self.model.transform, latents, q, self._coded, self._seen)
         return refine(search, q, slope, code, ROUNDS[effort])

@@ -29,6 +29,7 @@ from odpiece.formats.images import (
     resized,
     write_image,
 )
+from odpiece.formats.scales import AUTO, shown_scale
 from odpiece.models.interface import LOOKS
 from odpiece.models.library import load_model
 
@@ -47,7 +48,8 @@ class Job:
 class Record:
     """What became of a job; sizes in bytes, `seconds` of reading, coding and writing together.
 
-    `error` and `exit_code` say what went wrong, `warnings` what was not kept; `q` is the quality of the .odp file.
+    `error` and `exit_code` say what went wrong, `warnings` what was not kept; `q` is the quality of the .odp
+    file by the true size, `scale` 1, 1/2 or 1/4.
     """
 
     input: str
@@ -58,7 +60,8 @@ class Record:
     width: int | None = None
     height: int | None = None
     pixels: int | None = None
-    q: int | None = None
+    q: float | None = None
+    scale: str | None = None
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
     error: str | None = None
@@ -90,6 +93,7 @@ class Encoding:
     allow_truncated: bool = False
     keep_names: bool = False
     preserve: bool = False
+    scale: str = AUTO
     candidates = SUFFIXES
     candidates_are = "pictures"
 
@@ -116,11 +120,11 @@ class Encoding:
         return read_image(data, name, **options)
 
     def encode(self, picture):
-        """(bytes of the .odp file of a Picture, its q). Raises OptionError, MissingExtraError."""
+        """(bytes of the .odp file of a Picture, its Header). Raises OptionError, MissingExtraError."""
         options = {"coder": self.coder, "fixed": self.fixed, "effort": self.effort, "metadata": picture.metadata}
-        options |= {"model": self.model, "overlap": self.overlap}
+        options |= {"model": self.model, "overlap": self.overlap, "scale": self.scale}
         packed = _encode(picture.pixels, self.target, self.value, options)
-        return packed, unpack_header(packed, max_pixels=self.max_pixels)[0].q
+        return packed, unpack_header(packed, max_pixels=self.max_pixels)[0]
 
     def psnr(self, picture, packed):
         """PSNR in dB of the colours of a Picture, by its .odp file `packed` and the faithful look."""
@@ -139,7 +143,8 @@ class Encoding:
 
     def __call__(self, data, job, record):
         picture = self.read(data, job.input)
-        packed, record.q = self.encode(picture)
+        packed, header = self.encode(picture)
+        record.q, record.scale = header.quality, shown_scale(header.scale)
         record.height, record.width = picture.pixels.shape[:2]
         record.warnings = self.notes(picture, record.q)
         return packed
@@ -186,7 +191,8 @@ class Decoding:
 
     def picture(self, contents):
         """uint8 of the shape that was encoded, or smaller by `max_side`."""
-        return self.shrunk(contents.picture(contents.tokens.first(self.tokens or contents.header.limit), self.look))
+        kept = contents.first(self.tokens) if self.tokens else contents.tokens
+        return self.shrunk(contents.picture(kept, self.look))
 
     def shrunk(self, pixels):
         """`pixels`, uint8 (H, W) or (H, W, channels), or fewer of them, of the same proportions, by `max_side`."""
@@ -220,7 +226,7 @@ class Decoding:
         pixels = self.picture(contents)
         record.height, record.width = pixels.shape[:2]
         packed, record.warnings = self.write(contents, pixels)
-        record.q = contents.header.q
+        record.q, record.scale = contents.header.quality, shown_scale(contents.header.scale)
         return packed
 
 
@@ -248,7 +254,8 @@ class Truncating:
     def __call__(self, data, job, record):
         shorter = truncate(data, self.tokens, model=self.require(), max_pixels=self.max_pixels)
         header = unpack_header(shorter, max_pixels=self.max_pixels)[0]
-        record.width, record.height, record.q = header.width, header.height, header.q
+        record.width, record.height = header.width, header.height
+        record.q, record.scale = header.quality, shown_scale(header.scale)
         return shorter
 
 

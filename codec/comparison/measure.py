@@ -128,8 +128,7 @@ def _missing_scores(trials, budgets, metrics):
 
 
 def _encode_all(original, codec, record, files):
-    longest = max(original.pixels.shape[:2])
-    for scale in (scale for scale in codec.scales if longest / scale <= codec.longest):
+    for scale in codec.scales_of(original.pixels):
         for quality in codec.qualities:
             trial = record.get(quality, scale)
             if trial is None:

@@ -22,7 +22,8 @@ from odpiece.formats.errors import MissingExtraError, OptionError
 from odpiece.models.interface import LOOKS
 from odpiece.models.library import load_model
 
-SCALES = (1, 2, 3, 4, 6, 8)
+SCALES = (1, 2, 3, 4, 6, 8, 12, 16)
+ANY_SIZE, LEAST = 8, 96  # scales beyond ANY_SIZE are for pictures whose longer side keeps so many pixels
 BLURHASH_SIDE = 100  # pixels: it gains nothing from more
 
 
@@ -44,10 +45,16 @@ class Codec:
     scales: tuple = (1,)
     ladder: bool = False
     longest: int = 1 << 30  # pixels of a side that a file can have
+    least: int = LEAST  # pixels of the longer side at scales beyond ANY_SIZE
 
     def require(self):
         """Raise MissingExtraError if a package is missing."""
         self.version()
+
+    def scales_of(self, pixels):
+        """Those of `scales` that suit the size of `pixels`, (H, W, 3)."""
+        sides = ((scale, max(pixels.shape[:2]) / scale) for scale in self.scales)
+        return [scale for scale, side in sides if side <= self.longest and (scale <= ANY_SIZE or side >= self.least)]
 
     def encode(self, pixels, quality, scale=1):
         """The bytes of a file of `pixels`, downscaled by `scale`."""

@@ -59,7 +59,9 @@ class TiledPicture(Analyzed):
 
     contents = TileContents
 
-    def __init__(self, pixels, *, model, coder=None, fixed=True, metadata=None, overlap=None):
+    def __init__(self, pixels, *, model, coder=None, fixed=True, metadata=None, overlap=None, scale=1):
+        if scale != 1:
+            raise OptionError(f"model {model.name} codes pictures at their own size or as one tile: give --scale 1")
         super().__init__(pixels, model, metadata)
         self._layout, self.highest = Layout(overlap), trained_tokens(model)
         self._id, self._table, self._fingerprint = _coder_to_write(model, coder)

@@ -19,6 +19,7 @@ KEYS = {
     "width",
     "height",
     "grey",
+    "scale",
     "q",
     "limit",
     "tokens",
@@ -191,6 +192,22 @@ def test_pipes_from_picture_to_picture(folder, pixels):
     facts = run("info", "-", "--json", stdin=encoded.stdout)
     assert json.loads(facts.stdout)["q"] == 12
     assert sorted(path.name for path in folder.iterdir()) == ["good.odp", "photo.png"]
+
+
+def test_scales_of_one_file_and_of_many(folder, pixels, capsys):
+    main(["encode", "photo.png", "-q", "12", "--scale", "1/2", "-e", "0", "-o", "half.odp"])
+    data = (folder / "half.odp").read_bytes()
+    assert (
+        data == encode(pixels, 12, scale="1/2", effort=0) and "130x90 at scale 1/2, -q 12," in capsys.readouterr().err
+    )
+    main(["info", "half.odp", "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    assert [facts[name] for name in ("width", "height", "scale", "q", "limit")] == [130, 90, "1/2", 12, 12]
+    main(["encode", "photo.png", "-q", "12", "--scale", "1/4", "-e", "0", "-o", "many/", "--json"])
+    record = json.loads(capsys.readouterr().out)
+    assert (record["scale"], record["q"], record["width"]) == ("1/4", 12, 130)
+    main(["decode", "half.odp", "-o", "half.png"])
+    assert np.array_equal(read_pixels(folder / "half.png"), decode(data))
 
 
 def test_files_to_standard_output(folder, pixels):

@@ -180,16 +180,22 @@ def made_up(monkeypatch):
 
         class Picture:
             pixels = np.zeros((256, 256, 3), dtype=np.uint8)
-            highest = 1024
+            highest, scales = 1024, (1,)
 
             def __init__(self, pixels):
                 pass
+
+            def at(self, scale):
+                return self
+
+            def best(self, q):
+                return 1
 
             def encode(self, q, *, effort, slope):
                 sizes.append(law.size(q, slope))
                 return bytes(sizes[-1])
 
-        monkeypatch.setattr(targets, "analyzed", Picture)
+        monkeypatch.setattr(targets, "scaled", Picture)
         return sizes
 
     return obey

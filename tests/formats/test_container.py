@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from odpiece.formats.chunks import Chunk
 from odpiece.formats.container import MAX_SIDE, CoderId, Header, StoredSegment, checksum, pack, unpack
 from odpiece.formats.errors import DamagedError, ImageError, NotOdpError, OptionError, VersionError
+from odpiece.formats.scales import SCALES
 
 MODEL = b"\x01\x02\x03\x04"
 START = b"\x9d\x50\x24\x3f" + MODEL  # version 1, static coder, q = 64
@@ -32,6 +33,7 @@ def headers(draw):
         draw(st.binary(min_size=4, max_size=4)),
         limit=draw(st.integers(1, q)),
         grey=draw(st.booleans()),
+        scale=draw(st.sampled_from(SCALES)),
     )
     return replace(header, checksum=draw(st.integers(0, 256**header.checksum_bytes - 1)))
 
@@ -99,6 +101,14 @@ def test_what_can_be_read_is_written_the_same(tail):
             Header(256, 256, 1024, CoderId.LEARNED, MODEL, limit=200, checksum=0xBEEF),
             "9d50 3bff 01020304 ff01 ff01 01 c701 beef",
         ),
+        (
+            Header(1000, 900, 64, CoderId.STATIC, MODEL, checksum=0xBEEF, scale=2),
+            "9d50 343f 01020304 e707 8307 10 beef",
+        ),
+        (
+            Header(1025, 900, 64, CoderId.STATIC, MODEL, limit=16, checksum=0xBEEF, grey=True, scale=4),
+            "9d50 343f 01020304 8008 8307 23 0f beef",
+        ),
     ],
 )
 def test_golden_bytes(header, stored):
@@ -144,6 +154,14 @@ def test_a_cut_file_holds_the_first_part_of_every_segment(share):
     for part, segment in zip(got, segments):
         assert segment.payload.startswith(part.payload) and part.checksum == segment.checksum
         assert abs(len(part.payload) / len(segment.payload) - share) <= 1 / 16
+
+
+def test_pieces_and_segments_are_those_of_the_small_picture():
+    whole, small = (Header(2050, 1000, 500, CoderId.RAW, MODEL, scale=scale) for scale in (1, 4))
+    assert (whole.rows, whole.columns, whole.segments, whole.checksum_bytes, whole.quality) == (16, 33, 3, 4, 500)
+    assert (small.rows, small.columns, small.segments, small.checksum_bytes, small.quality) == (4, 9, 1, 2, 31.25)
+    assert small.coded_size == (250, 513)
+    assert replace(small, q=64, limit=64).quality == 4
 
 
 @pytest.mark.parametrize("change", [-1, 1])
@@ -238,7 +256,7 @@ def test_version_0_was_never_released():
         unpack(b"\x9d\x50\x0b\xff" + bytes(30))
 
 
-@pytest.mark.parametrize("flags", [16, 32, 64, 128, 255])
+@pytest.mark.parametrize("flags", [48, 49, 64, 128, 255])
 def test_reserved_flags_need_a_newer_odpiece(flags):
     with pytest.raises(VersionError, match="update odpiece"):
         unpack(header_bytes(fields=b"\x34\x3f", crc=bytes([flags]) + b"\xbe\xef"))

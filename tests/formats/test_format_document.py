@@ -2,8 +2,10 @@
 
 import ast
 import json
+import math
 import textwrap
 import zlib
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,10 @@ from safetensors import safe_open
 
 from odpiece.codec.bands.coders import RawCoder
 from odpiece.codec.bands.walk import walk
-from odpiece.codec.files import read
+from odpiece.codec.files import encode, read
 from odpiece.codec.range_coder import Writer
 from odpiece.formats.container import unpack
+from odpiece.formats.resampling import enlarged
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = sorted((ROOT / "tests" / "golden").glob("*.odp"))
@@ -52,9 +55,10 @@ def read_header(file):
     h["width"], h["height"] = file.varint() + 1, file.varint() + 1
     flags = file.number(1) if fields >> 12 & 1 else 0
     h["grey"], h["chunks"] = bool(flags & 2), bool(flags & 4)
+    h["scale"] = {0: 1, 1: 2, 2: 4}[flags >> 4]
     h["limit"] = file.varint() + 1 if flags & 1 else h["q"]
     h["fields"] = file.data[: file.at]
-    h["rows"], h["columns"] = -(-h["height"] // 64), -(-h["width"] // 64)
+    h["rows"], h["columns"] = (math.ceil(math.ceil(h[side] / h["scale"]) / 64) for side in ("height", "width"))
     h["checksum_bytes"] = 2 if h["rows"] * h["columns"] <= 64 else 4
     h["checksum"] = file.number(h["checksum_bytes"])
     return h
@@ -193,6 +197,22 @@ def token_bytes(lengths, bands):
     return lengths.astype("<u2").tobytes() + b"".join(z.astype("<i2").tobytes() for z in bands)
 
 
+def scaled_up(values, s):
+    """int (.., s * n) of int values (.., n), s times as wide along the last axis."""
+    cut = values.shape[-1] - 1
+    columns = []
+    for i in range(s * values.shape[-1]):
+        x = Fraction(2 * i + 1, 2 * s) - Fraction(1, 2)
+        n = math.floor(x)
+        t = x - n
+        weights = -t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2
+        shares = [int(w * 1024) for w in weights]
+        assert [Fraction(share, 1024) for share in shares] == list(weights)
+        around = [values[..., min(max(n + k, 0), cut)] for k in (-1, 0, 1, 2)]
+        columns.append(sum(share * p for share, p in zip(shares, around)) + 1024 >> 11)
+    return np.clip(np.stack(columns, axis=-1), 0, 255)
+
+
 def table_of_the_docstring():
     doc = ast.get_docstring(ast.parse((ROOT / "formats" / "container.py").read_text()))
     return doc[doc.index("All numbers") :].rstrip()
@@ -208,7 +228,7 @@ def test_the_reader_agrees_about_header_chunks_and_segments(path):
     ours = unpack(path.read_bytes())
     header, chunks, segments = parse(path.read_bytes())
     assert header["version"] == 1
-    for name in ("width", "height", "q", "coder", "model", "limit", "checksum", "grey", "rows", "columns"):
+    for name in ("width", "height", "q", "coder", "model", "limit", "checksum", "grey", "scale", "rows", "columns"):
         assert header[name] == getattr(ours.header, name), name
     assert chunks == [(chunk.type, chunk.critical, chunk.data) for chunk in ours.chunks]
     assert segments == [(segment.payload, segment.checksum) for segment in ours.segments]
@@ -240,3 +260,26 @@ def test_the_reader_agrees_about_escapes(random_tokens):
     lengths, bands = read_tokens(writer.to_bytes(), {"q": q, "limit": q, "coder": 0}, 2, 2)
     assert token_bytes(lengths, bands) == tokens.to_bytes()
     assert max(np.abs(z).max() for z in bands) > 31
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_reader_agrees_about_headers_of_small_pictures(scale):
+    data = encode(np.full((97, 203), 80, np.uint8), 2, scale=f"1/{scale}", coder=0, effort=0)
+    header, ours = parse(data)[0], unpack(data).header
+    assert header["scale"] == ours.scale == scale and header["q"] == ours.q == 2 * scale**2
+    assert (header["height"], header["width"]) == (97, 203) and header["fields"] == data[:12]
+    assert (header["rows"], header["columns"]) == (ours.rows, ours.columns) == (1, {2: 2, 4: 1}[scale])
+    assert header["checksum"] == ours.checksum
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (37, 23), (300, 5), (530, 3)])
+def test_the_reader_scales_up_to_the_same_pixels(scale, size):
+    """Lines of the large picture come from strips of the small one, and nothing shows it."""
+    small = np.random.default_rng(size[0]).integers(0, 256, (*size, 3), np.uint8)
+    lines = scaled_up(small.transpose(0, 2, 1).astype(int), scale)  # (h, 3, W)
+    expected = scaled_up(lines.transpose(2, 1, 0), scale).transpose(2, 0, 1)  # (H, W, 3)
+    height, width = scale * size[0] - scale + 1, scale * size[1]
+    assert (enlarged(small, scale, height, width) == expected[:height, :width]).all()
+    grey = enlarged(small[..., 0], scale, height, width)
+    assert (grey == expected[:height, :width, 0]).all()

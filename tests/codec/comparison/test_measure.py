@@ -95,6 +95,13 @@ def test_scales_at_which_a_file_cannot_hold_the_picture_are_left_out(webp):
     assert {t.scale for t in measure(wide, replace(webp, scales=(1, 2, 3)), ("psnr",))} == {3}
 
 
+def test_peers_go_down_to_a_sixteenth_of_large_pictures():
+    webp, scales = find_peer("webp"), (1, 2, 3, 4, 6, 8)
+    for side, expected in ((512, scales), (1280, (*scales, 12)), (2048, (*scales, 12, 16))):
+        assert tuple(webp.scales_of(np.zeros((100, side, 3), np.uint8))) == expected
+    assert replace(webp, scales=(16,), least=0).scales_of(np.zeros((100, 512, 3), np.uint8)) == [16]
+
+
 def test_worth_scoring_is_the_best_by_psnr_near_a_size_and_what_is_beside_it():
     trials = [trial(100, 20 - abs(scale - 3), scale) for scale in (1, 2, 3, 4, 6)]
     scales = {m: sorted(t.scale for t in worth_scoring(trials, [110], m)) for m in METRICS}
