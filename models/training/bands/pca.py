@@ -21,7 +21,8 @@ def _components(x, count, first):
     """
     rows, first = x.transpose(0, 1).flatten(1).double(), first.double()
     left = rows - first.T @ (first @ rows)
-    values, vectors = torch.linalg.eigh(left @ left.T / left.shape[1])
+    energy = left @ left.T / left.shape[1]
+    values, vectors = torch.linalg.eigh(energy - energy.trace() * first.T @ first)  # which puts `first` last
     order = values.argsort(descending=True)[: count - len(first)]
     components = torch.cat([first, vectors[:, order].T])
     spread = (components @ rows).square().mean(1).sqrt()
