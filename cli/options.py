@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 
 from odpiece.cli.completion import complete
 from odpiece.formats.container import MAX_PIXELS
-from odpiece.formats.errors import ImageError, OdpieceError
+from odpiece.formats.errors import ImageError, OdpieceError, OutputError
 from odpiece.formats.files import ODP_SUFFIXES, STANDARD, is_remote, local_path
 from odpiece.models.backends import BACKENDS, DEVICES
 
@@ -174,9 +174,11 @@ def about(name, message):
 
 @contextmanager
 def errors_about(name):
-    """Every OdpieceError raised inside gets `name` into its message, see `about`."""
+    """Every OdpieceError raised inside gets `name` into its message, see `about`, but not those that name an output."""
     try:
         yield
+    except OutputError:
+        raise
     except OdpieceError as error:
         error.args = (about(name, str(error)),)
         raise

@@ -18,6 +18,7 @@ from odpiece.formats.files import (
     make_folder,
     read_bytes,
     times_of,
+    with_suffix,
     write_bytes,
 )
 from odpiece.formats.images import (
@@ -245,7 +246,7 @@ class Truncating:
 
     def output_name(self, path):
         """The name of the file that is made of the file `path`."""
-        return path
+        return with_suffix(path, ".odp")
 
     def require(self):
         """The Model, or None for each file's own. Raises OptionError."""

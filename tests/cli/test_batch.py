@@ -89,6 +89,7 @@ def test_records(folder, capsys):
         "input_bytes": Path("in/a.png").stat().st_size,
         "bytes": size,
         "q": 5,
+        "scale": "1",
         "exit_code": 0,
     }
     assert found["in/a.png"] == facts | {"input": "in/a.png", "width": 50, "height": 40, "pixels": 2000}

@@ -159,7 +159,7 @@ def test_what_is_missing_is_one_line_and_nothing_is_written(command, folder, cap
         (["--device", "cuda"], errors.DeviceError),
         (["--backend", "torch"], errors.MissingExtraError),
     ):
-        run(*command, "-o", "out.png", *arguments, error=error)
+        run(*command, "-o", "out.odp" if command[0] == "encode" else "out.png", *arguments, error=error)
         err = capsys.readouterr().err
         assert err.startswith("odpiece: backend ") and err.count("\n") == 1
     assert {path.name for path in folder.iterdir()} == {"photo.png", "photo.odp"}
