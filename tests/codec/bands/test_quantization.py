@@ -8,7 +8,7 @@ from odpiece.codec.bands.quantization import LAMBDA, RateAware, dequantize, draf
 from odpiece.codec.bands.tokens import LENGTHS, kept_mask
 from odpiece.codec.bands.walk import walk
 from odpiece.codec.range_coder import Reader, Writer, row_total
-from odpiece.models.interface import BANDS, Q_OCTAVES, step_size
+from odpiece.models.interface import BANDS, Q_OCTAVES, latent_steps, step_size
 
 FIRST = (0, 48, 84)  # row of each band's first latent in a static table
 LEVEL = np.full((Q_OCTAVES, LENGTH_CLASSES, 264, SYMBOLS), row_total(SYMBOLS) // SYMBOLS, dtype=np.uint32)
@@ -26,6 +26,16 @@ def random_latents(rows, columns, q, seed):
     return tuple(out)
 
 
+def over_steps(latents, q):
+    """The latents over their steps, of which that of the mean colour is finer."""
+    return [z / s.astype(np.float32)[:, None, None] for z, s in zip(latents, latent_steps(q), strict=True)]
+
+
+def weight(band, latent, q):
+    """What a squared error of one step of a latent counts, in squared usual steps."""
+    return float(latent_steps(q)[BANDS.index(band)][latent] / step_size(q)) ** 2
+
+
 def length_class(length, q):
     """Oracle: 0..3 by the steps of LENGTHS that `length` lies below the longest that q allows."""
     allowed = [int(n) for n in LENGTHS if n < q] + [q]
@@ -40,9 +50,9 @@ def places(band, lengths):
         yield tuple(at), int(lengths[at[1] // band.side, at[2] // band.side])
 
 
-def price(value, integer, row):
-    """Squared error in steps + 0.15 bits under a table row; `integer` within +-31."""
-    return (value - integer) ** 2 - 0.15 * np.log2((int(row[integer + 31]) + 1) / 2**24)
+def price(value, integer, row, weight):
+    """Squared error in usual steps + 0.15 bits under a table row; `integer` within +-31."""
+    return weight * (value - integer) ** 2 - 0.15 * np.log2((int(row[integer + 31]) + 1) / 2**24)
 
 
 def brute_force(scaled, q, lengths, table):
@@ -56,7 +66,8 @@ def brute_force(scaled, q, lengths, table):
             if abs(nearest) <= 31:
                 row = table[octave, length_class(length, q), first + at[0]]
                 nearer = nearest - int(np.sign(nearest))
-                prices = price(float(z[at]), nearest, row), price(float(z[at]), nearer, row)
+                counts = weight(band, at[0], q)
+                prices = price(float(z[at]), nearest, row, counts), price(float(z[at]), nearer, row, counts)
                 plain, best = plain + prices[0], best + min(prices)
                 nearest = nearest if prices[0] <= prices[1] else nearer
             out[at] = nearest
@@ -71,7 +82,7 @@ def lagrangian(tokens, scaled, q, lengths, table):
         for at, length in places(band, lengths):
             if abs(int(np.rint(z[at]))) <= 31:
                 row = table[octave, length_class(length, q), first + at[0]]
-                total += price(float(z[at]), int(k[at]), row)
+                total += price(float(z[at]), int(k[at]), row, weight(band, at[0], q))
     return total
 
 
@@ -84,7 +95,7 @@ def test_never_dearer_than_rounding(q, toy_tables):
     """With tables that are the same in all length classes, one pass decides."""
     table = np.broadcast_to(toy_tables["latents"][:, :1], LEVEL.shape)
     latents = random_latents(1, 2, q, seed=q)
-    scaled = [z / np.float32(step_size(q)) for z in latents]
+    scaled = over_steps(latents, q)
     everywhere = np.full((1, 2), q)
     bands, best, plain = brute_force(scaled, q, everywhere, table)
     tokens = draft(latents, q, table)
@@ -100,7 +111,7 @@ def test_second_pass_uses_the_length_classes_of_the_first(toy_tables):
     latents = tuple(z * 0.25 for z in random_latents(2, 2, q, seed=6))
     for z, side in zip(latents, (1, 2, 4)):
         z[:, :side, side:] *= 0.2  # this piece keeps fewer tokens
-    scaled = [z / np.float32(step_size(q)) for z in latents]
+    scaled = over_steps(latents, q)
     lengths = np.full((2, 2), q)
     for _ in range(2):
         bands, _, plain = brute_force(scaled, q, lengths, table)
@@ -139,20 +150,23 @@ class Checked:
 
     def __init__(self, latents, q, lengths, coder):
         self.source, self.lengths, self.coder = RateAware(latents, q, lengths, coder), lengths, coder
-        self.scaled = [z / np.float32(step_size(q)) for z in latents]
-        self.asked = self.moved = 0
+        self.scaled = over_steps(latents, q)
+        self.q, self.asked, self.moved = q, 0, 0
 
     def values(self, band, members, here, rows, centres):
         got = self.source.values(band, members, here, rows, centres)
         scaled = self.scaled[band][members][here]
         assert got.shape == scaled.shape and got.dtype == np.int32
-        for value, chosen, row, centre in zip(scaled.tolist(), got.tolist(), rows.tolist(), centres.tolist()):
+        latents = np.broadcast_to(np.asarray(members)[:, None, None], here.shape)[here]
+        facts = (scaled, got, rows, centres, latents)
+        for value, chosen, row, centre, latent in zip(*(fact.tolist() for fact in facts)):
+            counts = weight(BANDS[band], latent, self.q)
             nearest = int(np.rint(value))
             prices = {}
             for k in (nearest - 1, nearest, nearest + 1):
                 symbol = k - centre + 31 if abs(k - centre) <= 31 else 63
                 probability = (int(self.coder.latents[row, symbol]) + 1) / 2**24
-                prices[k] = (value - k) ** 2 - 0.15 * np.log2(probability)
+                prices[k] = counts * (value - k) ** 2 - 0.15 * np.log2(probability)
             assert chosen in prices and prices[chosen] <= min(prices.values()) + 1e-6
             self.moved += chosen != nearest
         self.asked += len(got)
@@ -183,8 +197,8 @@ def test_source_trims_where_the_coder_asks(coder, toy_tables):
 def test_rate_aware_choices_of_the_raw_coder_are_the_nearest():
     latents = random_latents(1, 1, 64, seed=1)
     tokens, _ = walk(Writer(), RawCoder(), 64, 1, 1, RateAware(latents, 64, np.array([[64]]), RawCoder()))
-    for band, z, k in zip(BANDS, latents, tokens.bands, strict=True):
-        np.testing.assert_array_equal(k, np.rint(z / np.float32(step_size(64))) * kept_mask(band, tokens.lengths))
+    for band, z, k in zip(BANDS, over_steps(latents, 64), tokens.bands, strict=True):
+        np.testing.assert_array_equal(k, np.rint(z) * kept_mask(band, tokens.lengths))
 
 
 def test_rate_aware_choices_stay_within_what_is_coded(coder):
@@ -208,8 +222,16 @@ def test_largest_symbol_moves_and_escapes_stay(value, expected):
     table = LEVEL.copy()
     table[..., [0, 30, 32, 62]] = 1 << 14  # 4 bits dearer: 0.6 squared steps
     bands = [np.zeros((b.latents, b.side, b.side), dtype=np.float32) for b in BANDS]
-    bands[0][0, 0, 0] = value * step_size(64)
-    assert draft(bands, 64, table).bands[0][0, 0, 0] == expected
+    bands[0][5, 0, 0] = value * step_size(64)
+    assert draft(bands, 64, table).bands[0][5, 0, 0] == expected
+
+
+def test_the_mean_colour_has_a_finer_step():
+    usual, finer = step_size(64), [s / step_size(64) for s in latent_steps(64)]
+    assert finer[0][:3].tolist() == [0.5] * 3 and (finer[0][3:] == 1).all() and usual == latent_steps(64)[1][0]
+    assert [(finer[band] == 1).all() for band in (1, 2)] == [True, True]
+    steps = latent_steps(np.arange(1, 1025))[0][:, 0]
+    assert (np.diff(steps) < 0).all() and steps[0] == step_size(1)
 
 
 def test_steps_fall_as_q_rises():
@@ -219,7 +241,8 @@ def test_steps_fall_as_q_rises():
 
 @pytest.mark.parametrize("q", [1, 3, 64, 1000, 1024])
 def test_latents_are_divided_by_the_step_of_q(q):
-    bands = tuple(np.full((b.latents, b.side, b.side), 3 * step_size(q), dtype=np.float32) for b in BANDS)
+    steps = (s.astype(np.float32)[:, None, None] for s in latent_steps(q))
+    bands = tuple(np.full((b.latents, b.side, b.side), 3 * s, dtype=np.float32) for b, s in zip(BANDS, steps))
     tokens = draft(bands, q, LEVEL)
     assert tokens.lengths.tolist() == [[q]]
     for band, z in zip(BANDS, tokens.bands):

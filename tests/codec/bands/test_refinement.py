@@ -15,7 +15,7 @@ from odpiece.codec.files import analyzed, read
 from odpiece.formats.container import unpack
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import BANDS, latent_steps, step_size
-from odpiece.models.library import load_model
+from odpiece.models.library import Model, load_model
 
 Q = 100
 STEP = step_size(Q)
@@ -274,15 +274,16 @@ def test_the_default_effort(detail):
     assert data == encode(detail, 1024, effort=EFFORT) != encode(detail, 1024, effort=0)
 
 
+def with_transform(transform):
+    """The installed model with another Transform."""
+    shared = load_model()
+    model = Model(shared.name, shared.path, shared.sha256)
+    model.__dict__["transform"] = transform
+    return model
+
+
 def test_no_effort_needs_no_gradients(photo):
-    model = load_model()
-    plain = SimpleNamespace(
-        transform=SimpleNamespace(analyze=model.transform.analyze),
-        prior=model.prior,
-        static_tables=model.static_tables,
-        fingerprint=model.fingerprint,
-        family=model.family,
-    )
+    plain = with_transform(SimpleNamespace(analyze=load_model().transform.analyze))
     assert encode(photo, 30, effort=0, model=plain) == encode(photo, 30, effort=0)
 
 
@@ -323,11 +324,10 @@ def test_only_what_is_seen_counts(transparent, photo):
     seen[:100, :70] = (alpha > 0) | (not transparent)
     assert not transparent or 0.2 < seen[:100, :70].mean() < 0.99
     given = np.dstack([pixels, alpha]) if transparent else pixels
-    model, files = load_model(), []
+    files = []
     for paint in (False, True):
-        watched = Watched(model.transform, paint)
-        parts = {name: getattr(model, name) for name in ("prior", "static_tables", "fingerprint", "family")}
-        files.append(encode(given, 64, model=SimpleNamespace(transform=watched, **parts)))
+        watched = Watched(load_model().transform, paint)
+        files.append(encode(given, 64, model=with_transform(watched)))
         assert len(watched.asked) in (ROUNDS[EFFORT] + 1, ROUNDS[EFFORT] + 2)  # with one step back
         for padded, importance in watched.asked:
             assert padded.dtype == np.uint8 and padded.shape == (128, 128, 3) and importance.dtype == np.float32
