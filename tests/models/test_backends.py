@@ -9,7 +9,7 @@ import pytest
 
 from odpiece.codec import decode, encode
 from odpiece.codec.files import read
-from odpiece.formats.errors import DeviceError, MissingExtraError, OptionError
+from odpiece.formats.errors import DamagedError, DeviceError, MissingExtraError, OptionError
 from odpiece.models import backends, onnx_backend
 from odpiece.models.backends import choose_device
 from odpiece.models.interface import BANDS, LOOKS, step_size
@@ -198,7 +198,7 @@ def test_what_fails_on_a_gpu_is_one_line(backend, pixels):
     transform = {"onnx": "OnnxTransform", "torch": "TorchTransform"}[backend]
     with pytest.raises(DeviceError, match="--device cpu does without it: no kernel image is available$"):
         getattr(module, transform)(*arguments, "cuda").analyze(pixels)
-    with pytest.raises(RuntimeError, match="no kernel image"):
+    with pytest.raises(DamagedError, match="it makes no network: no kernel image is available$"):
         getattr(module, transform)(*arguments, "cpu").analyze(pixels)
 
 
