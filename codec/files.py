@@ -56,7 +56,7 @@ def encode(pixels, q=64, *, effort=EFFORT, **options):
 def scaled(pixels, *, model=None, coder=None, scale=AUTO, **options):
     """The picture at each scale that `scale` leaves to choose from, a Scaled; arguments and errors as of `encode`."""
     model, scales = check_model(model), scales_of(scale)
-    if scale == AUTO and (model.family == ONE_D_PIECE or options.get("fixed")):
+    if scale == AUTO and (model.family == ONE_D_PIECE or options.get("fixed", False) is not False):
         scales = (1,)
     family = partial(FAMILIES[model.family](), model=model, coder=check_coder(coder), **options)
     return Scaled(family, pixels, scales)

@@ -83,8 +83,8 @@ def test_max_side(side, size, many, folder, run):
 
 def test_the_size_that_is_told_is_that_of_the_file(folder, run):
     assert "out.png: 45x35" in run("decode", "good.odp", "-o", "out.png", "--max-side", 45, "--progressive", "steps")
-    steps = [read_image(path.read_bytes()).pixels.shape for path in (folder / "steps").iterdir()]
-    assert steps and set(steps) == {(35, 45, 3)}
+    steps = [read_image(path.read_bytes()).pixels.shape[:2] for path in (folder / "steps").iterdir()]
+    assert steps and set(steps) == {(35, 45)}
 
 
 def test_metadata_that_does_not_fit_is_left_out_with_a_warning(folder, run):

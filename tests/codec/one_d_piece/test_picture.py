@@ -162,7 +162,7 @@ def test_models_and_headers_that_do_not_fit(tiny, square):
         ({"q": 257}, "256 tokens"),
         ({"coder": CoderId.LEARNED}, "static or raw"),
         ({"overlap": 129}, "0 to 128"),
-        ({"coder": 7}, "static or raw"),
+        ({"coder": 7}, "coder is 7"),
     ],
 )
 def test_options_that_do_not_fit(tiny, square, options, message):
