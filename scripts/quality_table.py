@@ -11,14 +11,7 @@ from odpiece.codec.targets import psnr
 from odpiece.formats.files import read_bytes
 from odpiece.formats.images import read_image
 
-WORDS = {
-    1: "soft patches: a sign, but no word on it; waves in the sky",
-    4: "outlines; who knows the words can guess them",
-    16: "the large words read, the ground is a blur",
-    64: "edges are sharp, grass and gravel smooth",
-    256: "the grain of the wood and the grass show; fine in half its size",
-    1024: "like the original in half its size; at full size fine scratches are missing",
-}
+QUALITIES = (1, 4, 16, 64, 256, 1024)
 
 
 def main():
@@ -26,11 +19,11 @@ def main():
     parser.add_argument("photo", type=Path)
     photo = parser.parse_args().photo
     pixels = read_image(read_bytes(photo), photo.name).pixels
-    print("| `-q` | bytes | bits a pixel | PSNR dB | look |\n|---|---|---|---|---|")
-    for q, words in WORDS.items():
+    print("| `-q` | bytes | bits a pixel | PSNR dB |\n|---|---|---|---|")
+    for q in QUALITIES:
         data = encode(pixels, q)
         bits = 8 * len(data) / (pixels.shape[0] * pixels.shape[1])
-        print(f"| {q} | {len(data):,} | {bits:.4f} | {psnr(pixels, decode(data)):.1f} | {words} |")
+        print(f"| {q} | {len(data):,} | {bits:.4f} | {psnr(pixels, decode(data)):.1f} |")
 
 
 if __name__ == "__main__":
