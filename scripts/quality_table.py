@@ -1,7 +1,4 @@
-"""The table of README.md: one photograph at six qualities, as Markdown: python scripts/quality_table.py PHOTO
-
-The words on the look are of one who saw the decoded pictures at full size; see them again when the weights change.
-"""
+"""The table of README.md: one photograph at six qualities, as Markdown: python scripts/quality_table.py PHOTO"""
 
 import argparse
 from pathlib import Path
