@@ -23,8 +23,8 @@ def _numbers(context, parameter, value):
         numbers = tuple(sorted({int(part) for part in value.split(",")}))
     except ValueError:
         raise click.BadParameter(f"{value!r} is no list of whole numbers such as 1,2,4") from None
-    if not 1 <= numbers[0] <= numbers[-1] <= 1024:
-        raise click.BadParameter("give numbers from 1 to 1024")
+    if not 1 <= numbers[0] <= numbers[-1] <= 4096:
+        raise click.BadParameter("give numbers from 1 to 4096")
     return numbers
 
 
@@ -37,7 +37,7 @@ def _names(context, parameter, value):
 @click.option("--codecs", metavar="LIST", callback=_names, help="Of jpeg,webp,avif,jxl,thumbhash,blurhash.")
 @click.option("--metrics", metavar="LIST", callback=_names, help="Of psnr,ms-ssim,ssimulacra2,st-lpips.")
 @click.option(
-    "-q", "--quality", "qualities", metavar="LIST", callback=_numbers, help="odpiece's. [default: 1,2,4,...,1024]"
+    "-q", "--quality", "qualities", metavar="LIST", callback=_numbers, help="odpiece's. [default: 1,2,4,...,4096]"
 )
 @click.option(
     "--look", type=click.Choice(["faithful", "natural"]), default="faithful", show_default=True, help="odpiece's."

@@ -35,7 +35,7 @@ from odpiece.formats.files import add_suffix, check_output, is_stream, make_fold
 @click.argument("inputs", metavar="INPUT...", nargs=-1, type=OdpFile())
 @click.option(
     "--tokens",
-    type=click.IntRange(1, 1024),
+    type=click.IntRange(1, 4096),
     metavar="N",
     help="Decode only the first N tokens of each piece: a coarser picture.",
 )

@@ -55,9 +55,9 @@ class Kept(click.ParamType):
 @click.option(
     "-q",
     "--quality",
-    type=click.IntRange(1, 1024),
+    type=click.IntRange(1, 4096),
     metavar="N",
-    help="Tokens that each 64x64 pixels keep at most, 1 to 1024, or each tile of a One-D-Piece model, 1 to 256: more "
+    help="Tokens that each 64x64 pixels keep at most, 1 to 4096, or each tile of a One-D-Piece model, 1 to 256: more "
     "is better and larger.  [default: 64]",
 )
 @click.option("--size", type=click.IntRange(1), metavar="BYTES", help="Instead of -q: the best file of at most BYTES.")

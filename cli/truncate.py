@@ -23,10 +23,10 @@ from odpiece.formats.files import check_output, read_bytes, times_of, write_byte
     "-q",
     "--quality",
     "tokens",
-    type=click.IntRange(1, 1024),
+    type=click.IntRange(1, 4096),
     required=True,
     metavar="N",
-    help="Tokens of each piece to keep, 1 to 1024.",
+    help="Tokens of each piece to keep, 1 to 4096.",
 )
 @click.option(
     "-o",

@@ -18,7 +18,7 @@ def check_whole(value, name, lowest, highest):
 
 
 def check_count(count, name):
-    """`count` as an int. Raises OptionError, with its `name`, unless it is a whole number from 1 to 1024."""
+    """`count` as an int. Raises OptionError, with its `name`, unless it is a whole number from 1 to 4096."""
     return check_whole(count, name, 1, TOKENS)
 
 

@@ -1,6 +1,6 @@
 """Tokens as plain arrays, for those who train models on them: (rows, columns, tokens, 3) of a picture's pieces.
 
-Each 64x64 piece has up to 1024 tokens, coarse to fine; a token is three integers, mostly within +-31 and 0 where
+Each 64x64 piece has up to 4096 tokens, coarse to fine; a token is three integers, mostly within +-31 and 0 where
 the picture needs nothing, see models/interface.py.
 """
 
@@ -39,7 +39,7 @@ def read_tokens(data, **options):
 
 
 def decode_tokens(tokens, q, *, size=None, scale=1, look=LOOKS[0], model=None):
-    """uint8 (H, W, 3): the picture of integer `tokens` (rows, columns, n, 3), n in 1..1024, also fewer than q.
+    """uint8 (H, W, 3): the picture of integer `tokens` (rows, columns, n, 3), n in 1..4096, also fewer than q.
 
     `q` and `scale` are those they were encoded at: they set the quantization step; `size` (H, W) is the picture's true
     one, by default that of whole pieces; `look` and `model` as of `decode`. Raises OptionError.

@@ -32,7 +32,7 @@ def encode(pixels, q=64, *, effort=EFFORT, **options):
     """The bytes of an .odp file.
 
     `pixels` is a Pillow image, or uint8 sRGB of any height H and width W from 1: (H, W, 3), with alpha (H, W, 4),
-    grey (H, W), or grey with alpha (H, W, 2); `q` the most tokens that each 64x64 pixels keep, 1..1024; `effort`
+    grey (H, W), or grey with alpha (H, W, 2); `q` the most tokens that each 64x64 pixels keep, 1..4096; `effort`
     0..9 how long to search for better tokens (codec/bands/refinement.py). Further options, also of `scaled`:
     `scale` 1, "1/2" or "1/4" codes a smaller picture, which is scaled up when it is decoded, "auto", the default, does
     so where that is better for the bytes (codec/scaling.py), but not with `fixed`; `model` a Model (default: the
@@ -71,7 +71,7 @@ def analyzed(pixels, *, scale=1, **options):
 def decode(data, *, tokens=None, look=LOOKS[0], model=None, max_pixels=MAX_PIXELS):
     """The picture of an .odp file's bytes, uint8, of the shape that was given to `encode`.
 
-    `tokens` (1..1024) decodes only the first so many of each 64x64 pixels: a coarser picture; `look` is "faithful",
+    `tokens` (1..4096) decodes only the first so many of each 64x64 pixels: a coarser picture; `look` is "faithful",
     nearest to the original, or "natural", with the texture of photographs; `model` is for files whose
     model is not installed. Raises NotOdpError, VersionError, UnknownModelError, DamagedError, OptionError, and
     ImageError for a picture of more than `max_pixels`, before anything of its size is made.
@@ -82,7 +82,7 @@ def decode(data, *, tokens=None, look=LOOKS[0], model=None, max_pixels=MAX_PIXEL
 
 
 def truncate(data, tokens, *, model=None, max_pixels=MAX_PIXELS):
-    """The bytes of an .odp file of the first `tokens` (1..1024) tokens of all 64x64 pixels of the picture in `data`.
+    """The bytes of an .odp file of the first `tokens` (1..4096) tokens of all 64x64 pixels of the picture in `data`.
 
     The picture is not needed and no pixel is computed; chunks are kept. Raises as `decode` does.
     """

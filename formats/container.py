@@ -9,12 +9,12 @@ low bits first, the high bit set on all bytes but the last, no more bytes than t
     2      bits 15-13  version: 1
            bit  12     1 where the flags follow
            bits 11-10  coder: 0 raw, 1 static, 2 learned; 3 is reserved
-           bits 9-0    q - 1, for the quality q = 1..1024
+           bits 9-0    the low bits of q - 1, for the quality q = 1..4096
     4      model: the first bytes of the SHA-256 of the weights file; of the tables file for static tiles
     1-3    width - 1 in pixels, varint, below 2^20
     1-3    height - 1 in pixels, varint, below 2^20
     0-1    flags, where bit 12 is set, and then not all zero
-           bits 7-6    reserved: 0
+           bits 7-6    the high bits of q - 1
            bits 5-4    scale: 0 the picture is coded at its own size, 1 at 1/2 and 2 at 1/4 along each side; 3 is
                        reserved
            bit  3      1 for tiles: their layout follows
@@ -46,7 +46,8 @@ low bits first, the high bit set on all bytes but the last, no more bytes than t
     rest   of one segment: its payload. Of more: 16 rounds; in round r = 0..15, of each segment in raster
            order, the bytes from floor(r * L / 16) to before floor((r + 1) * L / 16) of its L bytes
 
-Segments are rectangles of pieces, at most S pieces along a side: S = 64 up to q = 16, 32 up to q = 64, else 16.
+Segments are rectangles of pieces, at most S pieces along a side: S = 64 up to q = 16, 32 up to q = 64, 16 up to
+q = 2048, else 8.
 The rows of pieces are parted into n = ceil(rows / S), at floor(i * rows / n), i = 0..n; columns alike.
 Token bytes are the pieces' lengths (tokens kept) as little-endian uint16 in raster order, then the quantized
 latents of each band, coarse to fine, as little-endian int16 (latents, rows, columns): of the whole picture for
@@ -72,14 +73,15 @@ MAX_SIDE = 1 << 20  # pixels
 MAX_PIXELS = 178_956_970  # the default limit of readers, as Pillow's
 FLAGS_FOLLOW = 1 << 12
 LIMIT_FLAG, GREY_FLAG, CHUNKS_FLAG, TILES_FLAG, SCALE_FLAGS = 1, 2, 4, 8, 16 | 32
-SCALE_SHIFT = 4  # of the flags
+SCALE_SHIFT, Q_SHIFT, Q_BITS = 4, 6, 10  # of the flags, and how many bits of q - 1 are not there
+LOW_Q, MOST_Q = (1 << Q_BITS) - 1, 4096
 SMALL_PIECES, SMALL_TILES = 64, 4  # pictures of at most so many have a checksum of two bytes
 MODEL_BYTES = 4
 PIECE = 64  # pixels along the side of a piece
-SEGMENTS = {16: 64, 64: 32, 1024: 16}  # up to each q the most pieces along the side of a segment
+SEGMENTS = {16: 64, 64: 32, 2048: 16, MOST_Q: 8}  # up to each q the most pieces along the side of a segment
 SEGMENT_CHECKSUM = 2  # bytes
 ROUNDS = 16  # parts in which the payloads of several segments take turns
-MOST_BYTES = 20_000  # that the payload of a piece can take: all latents escaped, at 46 bits each, and more
+MOST_BYTES = 90_000  # that the payload of a piece can take: all latents escaped, at 54 bits each, and more
 MOST_TILE_BYTES = 1_000  # that the payload of a tile can take: 24 bits a token, and more
 
 
@@ -114,8 +116,8 @@ class Header:
     scale: int = 1
 
     def __post_init__(self):
-        if not 1 <= self.q <= 1024:
-            raise OptionError(f"q is {self.q}, give 1 to 1024")
+        if not 1 <= self.q <= MOST_Q:
+            raise OptionError(f"q is {self.q}, give 1 to {MOST_Q}")
         if not 0 <= self.limit <= self.q:
             raise OptionError(f"the limit is {self.limit}, give 1 to q = {self.q}")
         if self.limit == 0:
@@ -179,7 +181,8 @@ class Header:
     @property
     def flags(self):
         kinds = self.grey * GREY_FLAG | self.has_chunks * CHUNKS_FLAG | bool(self.layout) * TILES_FLAG
-        return (self.limit < self.q) * LIMIT_FLAG | kinds | SCALES.index(self.scale) << SCALE_SHIFT
+        numbers = SCALES.index(self.scale) << SCALE_SHIFT | (self.q - 1 >> Q_BITS) << Q_SHIFT
+        return (self.limit < self.q) * LIMIT_FLAG | kinds | numbers
 
 
 class StoredSegment(NamedTuple):
@@ -240,13 +243,13 @@ def unpack_header(data, *, max_pixels=MAX_PIXELS):
     width, at = read_varint(data, 8)
     height, at = read_varint(data, at)
     flags, at = _read_flags(data, at) if fields & FLAGS_FOLLOW else (0, at)
-    q = (fields & 1023) + 1
+    q = (fields & LOW_Q | flags >> Q_SHIFT << Q_BITS) + 1
     limit, at = read_varint(data, at) if flags & LIMIT_FLAG else (q - 1, at)
     kinds = {"grey": bool(flags & GREY_FLAG), "has_chunks": bool(flags & CHUNKS_FLAG)}
     kinds["scale"] = SCALES[(flags & SCALE_FLAGS) >> SCALE_SHIFT]
     layout, at = _read_byte(data, at) if flags & TILES_FLAG else (None, at)
     try:
-        coder, layout = CoderId(fields >> 10 & 3), None if layout is None else Layout.of_code(layout)
+        coder, layout = CoderId(fields >> Q_BITS & 3), None if layout is None else Layout.of_code(layout)
         header = Header(width + 1, height + 1, q, coder, bytes(data[4:8]), limit + 1, layout=layout, **kinds)
     except ValueError as error:  # OptionError is one, too
         raise DamagedError(f"the header is damaged: {error}") from None
@@ -277,7 +280,7 @@ def _read_byte(data, at):
 
 def _read_flags(data, at):
     flags, at = _read_byte(data, at)
-    if flags >> SCALE_SHIFT >= len(SCALES):
+    if (flags & SCALE_FLAGS) >> SCALE_SHIFT >= len(SCALES):
         raise VersionError("the file has flags that this odpiece does not know: update odpiece")
     if flags == 0:
         raise DamagedError("the header is damaged: it announces flags and has none")
@@ -285,7 +288,7 @@ def _read_flags(data, at):
 
 
 def _pack_fields(header):
-    fields = VERSION << 13 | bool(header.flags) * FLAGS_FOLLOW | header.coder << 10 | header.q - 1
+    fields = VERSION << 13 | bool(header.flags) * FLAGS_FOLLOW | header.coder << Q_BITS | header.q - 1 & LOW_Q
     sizes = pack_varint(header.width - 1) + pack_varint(header.height - 1)
     flags = bytes([header.flags]) if header.flags else b""
     limit = pack_varint(header.limit - 1) if header.flags & LIMIT_FLAG else b""

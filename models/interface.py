@@ -1,13 +1,15 @@
 """What the codec and the networks must agree on: the token layout, the quantization step, the model object.
 
-A picture, padded to whole 64x64 pieces, has three bands of latents, one for each scale. A token is
-three neighbouring latents of a block. The tokens of a piece are ordered by scale (coarse first), then
-by importance rank, then by block in raster order: 1024 tokens a piece.
+A picture, padded to whole 64x64 pieces, has five bands of latents, coarse to fine. A token is three
+neighbouring latents of a block. The tokens of a piece are ordered by band, then by importance rank, then by
+block in raster order: 4096 tokens a piece, as many latents as it has values.
 
     band  block    blocks a piece  latents a block  ranks  tokens
     0     64x64    1               48               16     0..15
     1     32x32    4               36               12     16..63
     2     16x16    16              180              60     64..1023
+    3     16x16    16              192              64     1024..2047
+    4     8x8      64              96               32     2048..4095
 """
 
 from dataclasses import dataclass
@@ -17,11 +19,11 @@ from typing import Protocol
 import numpy as np
 
 PIECE = 64  # pixels
-TOKENS = 1024  # tokens a piece
+TOKENS = 4096  # tokens a piece
 LATENTS_PER_TOKEN = 3
 LOOKS = ("faithful", "natural")  # decoders of the same tokens: nearest to the original, or with natural texture
 GRAIN = 4  # channels of the noise that the natural look makes texture of
-Q_OCTAVES = 11  # q = 1, 2, 4, ..., 1024: the knots of everything that varies with q
+Q_OCTAVES = 13  # q = 1, 2, 4, ..., 4096: the knots of everything that varies with q
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Band:
 
     @cached_property
     def token_index(self):
-        """int64 (latents, side, side): the token, 0..1023, to which each latent of each block belongs."""
+        """int64 (latents, side, side): the token, 0..4095, to which each latent of each block belongs."""
         rank = np.arange(self.latents) // LATENTS_PER_TOKEN
         block = np.arange(self.side**2).reshape(self.side, self.side)
         return self.first_token + rank[:, None, None] * self.side**2 + block
@@ -84,23 +86,37 @@ BANDS = (
     Band(block=64, latents=48, first_token=0, groups=(1, 1, 2, 4, 8), phases=3),
     Band(block=32, latents=36, first_token=16, groups=(1, 1, 2, 4, 4)),
     Band(block=16, latents=180, first_token=64, groups=(1, 1, 2, 4, 8, 12, 16, 16)),
+    Band(block=16, latents=192, first_token=1024, groups=(8, 8, 16, 16, 16)),
+    Band(block=8, latents=96, first_token=2048, groups=(4, 4, 8, 8, 8)),
 )
+USUAL_BANDS = 3  # those of the first 1024 tokens: the other two cost time where there are more
+FINE_SUFFIX = ".fine"  # of the names of the graphs that take all bands
 
 
-# Quantization steps at q = 1, 2, 4, ..., 1024: at each the step at which q tokens a piece are no longer
+def bands_reached(tokens):
+    """How many bands the networks take for pieces of so many tokens, or to analyse for so many."""
+    return USUAL_BANDS if tokens <= BANDS[USUAL_BANDS].first_token else len(BANDS)
+
+
+def analysis_gain(q):
+    """float32 (...): the gain of the analysis's residual branches at quality `q`, 1 up to 1024 and 0 from 2048 on."""
+    return np.clip(11.0 - np.log2(np.asarray(q, dtype=np.float64)), 0.0, 1.0).astype(np.float32)
+
+
+# Quantization steps at q = 1, 2, 4, ..., 4096: at each the step at which q tokens a piece are no longer
 # what limits the picture, falling faster from octave to octave (measured, see docs/decisions/transform.md).
-STEP_AT_OCTAVE = (11.0, 10.1, 9.2, 7.8, 6.4, 5.0, 3.8, 2.74, 1.9, 1.26, 0.8)
+STEP_AT_OCTAVE = (11.0, 10.1, 9.2, 7.8, 6.4, 5.0, 3.8, 2.74, 1.9, 1.26, 0.8, 0.3, 0.1)
 # Steps of the mean colour, the first token, as parts of those
-MEAN_STEP_AT_OCTAVE = (1.0, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5)
+MEAN_STEP_AT_OCTAVE = (1.0, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
 
 
 def step_size(q):
-    """Quantization step for quality `q` (1..1024, scalar or array), in units of the latents."""
+    """Quantization step for quality `q` (1..4096, scalar or array), in units of the latents."""
     return np.exp(octave_weights(q).astype(np.float64) @ np.log(STEP_AT_OCTAVE))
 
 
 def latent_steps(q):
-    """The step of each latent at quality `q` (1..1024, scalar or array): float64 (..., latents), one array a band.
+    """The step of each latent at quality `q` (1..4096, scalar or array): float64 (..., latents), one array a band.
 
     The mean colour of a piece has a finer one: its error is seen as a mesh of squares.
     """
@@ -111,7 +127,7 @@ def latent_steps(q):
 
 
 def octave_weights(q):
-    """float32 (..., 11): linear interpolation weights of `q` (1..1024) between the octaves 1, 2, 4, ..., 1024."""
+    """float32 (..., 13): linear interpolation weights of `q` (1..4096) between the octaves 1, 2, 4, ..., 4096."""
     octave = np.log2(np.asarray(q, dtype=np.float64))[..., None]
     return np.maximum(0.0, 1.0 - np.abs(octave - np.arange(Q_OCTAVES))).astype(np.float32)
 
@@ -133,14 +149,15 @@ class Transform(Protocol):
     """The float half of a model: pictures to latents and back, on any backend.
 
     Pictures are uint8 (H, W, 3) sRGB with H and W multiples of 64; latents are a tuple of float32
-    arrays (latents, H / block, W / block), one a band, not yet divided by the step. `look` is one of LOOKS, `place` the
+    arrays (latents, H / block, W / block), one a band, not yet divided by the step: of all bands, or the USUAL_BANDS
+    first where `analyze` is given no gain (see `analysis_gain`). `look` is one of LOOKS, `place` the
     (row, column) of the latents' first piece in the picture: noise depends on it. Any may be called by several threads.
     `error` gives the faithful look's squared errors, of pixels in [-1, 1] and each weighted by its `importance`
     (float32 (H, W)), summed over each piece, float32 (H / 64, W / 64), and the gradients of their sum in the
     latents; no gradients unless asked for, at a third of the time.
     """
 
-    def analyze(self, pixels: np.ndarray) -> tuple[np.ndarray, ...]: ...
+    def analyze(self, pixels: np.ndarray, gain: float | None = None) -> tuple[np.ndarray, ...]: ...
 
     def synthesize(
         self, latents: tuple[np.ndarray, ...], q: int, look: str, place: tuple[int, int] = (0, 0)

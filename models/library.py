@@ -111,7 +111,7 @@ class Model:
 
     @cached_property
     def static_tables(self):
-        """{"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}, see codec/bands/coders.py."""
+        """{"latents": uint32 (13, 4, 240, 64), "lengths": uint32 (13, 29)}, see codec/bands/coders.py."""
         with self._weights() as f:
             return {name: f.get_tensor(f"static.{name}") for name in ("latents", "lengths")}
 

@@ -15,7 +15,7 @@ import onnxruntime as ort  # noqa: E402
 
 from odpiece.formats.errors import DeviceError  # noqa: E402
 from odpiece.models.backends import library_errors, making_network  # noqa: E402
-from odpiece.models.interface import BANDS, LOOKS, PIECE, grain, octave_weights
+from odpiece.models.interface import BANDS, FINE_SUFFIX, LOOKS, PIECE, USUAL_BANDS, grain, octave_weights
 from odpiece.models.threads import thread_limit
 
 ERRORS, FATAL = 3, 4
@@ -29,13 +29,18 @@ PROVIDERS = {
 }
 CUDA_PACKAGE = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
-PREFIXES = {  # of the tensors that each graph needs
+BAND_PREFIXES = {
     "analysis": ("analysis.",),
     "gradient": ("synthesis.", f"looks.{LOOKS[0]}."),
     **{look: ("synthesis.", f"looks.{look}.") for look in LOOKS},
+}
+PREFIXES = {  # of the tensors that each graph needs
+    **BAND_PREFIXES,
+    **{f"{name}{FINE_SUFFIX}": prefixes for name, prefixes in BAND_PREFIXES.items()},
     "encoder": ("encoder.", "latent_tokens", "quantize."),
     "decoder": ("decoder.", "pixel_", "quantize."),
 }
+FINE_TENSORS = ("_rest.weight", ".gain")  # ends of the names of those that only graphs of all bands need
 
 
 def providers():
@@ -128,37 +133,60 @@ class _Sessions:
             if name not in self._sessions:
                 graph = self._graph(name)
                 with making_network(graph, self.device):
-                    self._sessions[name] = _session(graph, self._load(*PREFIXES[name]), self.device)
+                    self._sessions[name] = _session(graph, self._tensors(name), self.device)
             return self._sessions[name][0]
+
+    def _tensors(self, name):
+        """{name: float array} of those that the graph `name` needs."""
+        tensors = self._load(*PREFIXES[name])
+        if name.endswith(FINE_SUFFIX):
+            return tensors
+        return {key: tensor for key, tensor in tensors.items() if not key.endswith(FINE_TENSORS)}
 
 
 class OnnxTransform(_Sessions):
-    """A Transform (see interface.py), of the graphs "analysis", "gradient" and one for each look.
+    """A Transform (see interface.py), of the graphs "analysis", "gradient" and one for each look, of both kinds.
 
     An encoder never loads the synthesis.
     """
 
     @library_errors
-    def analyze(self, pixels):
-        bands = [f"band{i}" for i in range(len(BANDS))]
-        return tuple(b[0] for b in self._get("analysis").run(bands, {"pixels": pixels}))
+    def analyze(self, pixels, gain=None):
+        if gain is None:
+            bands = self._get("analysis").run(_names("band", USUAL_BANDS), {"pixels": pixels})
+        else:
+            feed = {"pixels": pixels, "gain": np.array([gain], dtype=np.float32)}
+            bands = self._get("analysis" + FINE_SUFFIX).run(_names("band", len(BANDS)), feed)
+        return tuple(b[0] for b in bands)
 
     @library_errors
     def synthesize(self, latents, q, look, place=(0, 0)):
-        feed = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
-        feed["octaves"] = octave_weights(q)[None]
-        session = self._get(look)
+        feed = _feed(latents, q)
+        session = self._get(_graph_of(look, latents))
         if len(session.get_inputs()) > len(feed):
             feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
         return session.run(["pixels"], feed)[0]
 
     @library_errors
     def error(self, latents, q, pixels, importance, gradients=True):
-        bands = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
-        feed = bands | {"octaves": octave_weights(q)[None], "pixels": pixels, "importance": importance}
-        names = ["error", *(f"gradient{i}" for i in range(len(BANDS)) if gradients)]
-        error, *found = self._get("gradient").run(names, feed)
+        feed = _feed(latents, q) | {"pixels": pixels, "importance": importance}
+        names = ["error", *_names("gradient", len(latents) if gradients else 0)]
+        error, *found = self._get(_graph_of("gradient", latents)).run(names, feed)
         return error, tuple(g[0] for g in found)
+
+
+def _names(name, count):
+    return [f"{name}{i}" for i in range(count)]
+
+
+def _graph_of(part, latents):
+    """The graph `part` of as many bands as there are `latents`."""
+    return part if len(latents) == USUAL_BANDS else part + FINE_SUFFIX
+
+
+def _feed(latents, q):
+    feed = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
+    return feed | {"octaves": octave_weights(q)[None]}
 
 
 def _grain(shape, place, side):

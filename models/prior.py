@@ -20,7 +20,8 @@ MEAN_STEPS = 16  # means are multiples of 1/16
 LARGEST_MEAN = (1 << 15) - 1
 SCALE_STEPS = 8  # log scales are multiples of 1/8 ...
 LOWEST_SCALE = -4  # ... from here ...
-SCALES = 64  # ... so many
+SCALES = 80  # ... so many
+FIRST_WIDE, WIDER = 43, 5.5  # scales from the first on have 2 values a symbol, and twice as many every so many scales
 
 
 def octave_position(q):
@@ -29,7 +30,7 @@ def octave_position(q):
 
 
 def interpolate(table, q):
-    """Row of an int table (11, n) at quality `q`, linear in log2(q): float64 (n,), exact integers."""
+    """Row of an int table (13, n) at quality `q`, linear in log2(q): float64 (n,), exact integers."""
     octave, fraction = divmod(octave_position(q), 1 << OCTAVE_BITS)
     low, high = table[octave].astype(np.float64), table[min(octave + 1, len(table) - 1)].astype(np.float64)
     return low + np.floor((high - low) * fraction / (1 << OCTAVE_BITS))
@@ -64,6 +65,12 @@ def _mix(weight, grid):
     return (weight @ grid.reshape(len(grid), -1)).reshape(len(weight), *grid.shape[1:])
 
 
+def shift_of_rows():
+    """int64 (MEAN_STEPS * SCALES,): the binary logarithm of the values that a symbol stands for, in each table row."""
+    beyond = np.arange(SCALES) - FIRST_WIDE
+    return np.tile(np.where(beyond < 0, 0, 1 + np.floor(beyond / WIDER)).astype(np.int64), MEAN_STEPS)
+
+
 class IntegerPrior:
     """The network's tensors, as float64 integers; `predictor` starts the coding of one picture.
 
@@ -73,7 +80,7 @@ class IntegerPrior:
     def __init__(self, tensors):
         self.squash_table = tensors.pop("squash").astype(np.float64)
         self.tables = tensors.pop("tables", None)  # uint32 (MEAN_STEPS * SCALES, symbols)
-        self.lengths = tensors.pop("lengths", None)  # uint32 (11, lengths)
+        self.lengths = tensors.pop("lengths", None)  # uint32 (13, lengths)
         self.weights = {name: t.astype(np.float64) for name, t in tensors.items()}
 
     def squash(self, latents):
@@ -131,8 +138,9 @@ class Predictor:
             seen = np.concatenate([seen, self.context])
         h, width = latents.shape[1:]
         hidden = _shift(np.maximum(_conv3(w["0.weight"], _padded(seen), h, width) + w["0.bias"][:, None, None], 0))
+        n = BANDS[self.band].block // BANDS[self.band + 1].block
         fine = _shift(_mix(w["2.weight"], hidden) + w["2.bias"][:, None, None])
-        return fine.reshape(-1, 2, 2, h, width).transpose(0, 3, 1, 4, 2).reshape(-1, 2 * h, 2 * width)
+        return fine.reshape(-1, n, n, h, width).transpose(0, 3, 1, 4, 2).reshape(-1, n * h, n * width)
 
     def _start_group(self, group, latents):
         """Sums that all phases of the group share: earlier groups, coarser bands, the quality."""

@@ -1,14 +1,15 @@
 """Making the coders' tables: count symbols over many pictures, smooth, round to integers."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from tqdm import tqdm
 
 from odpiece.codec.bands.coders import (
-    FIRST_ROW,
     LARGEST,
     LENGTH_CLASSES,
+    STATIC_COUNT,
     SYMBOLS,
     LearnedCoder,
     StaticCoder,
@@ -17,12 +18,13 @@ from odpiece.codec.bands.quantization import draft, source, whole_pieces
 from odpiece.codec.bands.tokens import LENGTHS
 from odpiece.codec.bands.walk import walk
 from odpiece.codec.range_coder import level_table, to_table
-from odpiece.models.interface import Q_OCTAVES
+from odpiece.models.interface import Q_OCTAVES, TOKENS, USUAL_BANDS, analysis_gain, bands_reached
 
 PASSES = 2  # rate-aware rounding needs tables: the first pass has level ones
 STRENGTH = 4.0  # pseudo-counts a row
 CLASS_STRENGTH = 20.0  # pseudo-counts that a length class borrows from all classes
 LEARNED_PICTURES = 150  # enough for the learned coder, whose rows all latents share
+FINE_PICTURES = 60  # that are counted at high q, where each has many symbols
 LAW_STRENGTH = 30.0  # pseudo-counts of the logistic law in a row of the learned coder
 LEVEL_LENGTHS = level_table(Q_OCTAVES, len(LENGTHS))
 
@@ -52,17 +54,17 @@ def count(coder, pictures):
 
 
 def fit_static(latents):
-    """Tables of the static coder from float `latents` of pictures, as Transform.analyze gives them.
+    """Tables of the static coder from float `latents` of pictures, as `analyze` gives them.
 
-    Gives {"latents": uint32 (11, 4, 264, 64), "lengths": uint32 (11, 19)}, counted at q = 1, 2, 4, ..., 1024.
+    Gives {"latents": uint32 (13, 4, 240, 64), "lengths": uint32 (13, 29)}, counted at q = 1, 2, 4, ..., 4096.
     Counts of a length class are smoothed towards the histogram of all classes, and that towards a geometric law.
     """
-    shape = Q_OCTAVES, LENGTH_CLASSES, FIRST_ROW[-1], SYMBOLS
+    shape = Q_OCTAVES, LENGTH_CLASSES, STATIC_COUNT, SYMBOLS
     tables = {"latents": level_table(np.prod(shape[:3]), SYMBOLS).reshape(shape), "lengths": LEVEL_LENGTHS}
     for number in range(PASSES):
         name = f"count, pass {number + 1} of {PASSES}"
         pictures = tqdm(latents, desc=name, disable=None)
-        counter = count(StaticCoder(tables), ((draft(z, q, tables["latents"]), q) for z in pictures for q in octaves()))
+        counter = count(StaticCoder(tables), ((draft(z, q, tables["latents"]), q) for z, q in at_octaves(pictures)))
         counts = counter.latents.reshape(shape)
         pooled = smooth(counts.sum(axis=1).reshape(-1, SYMBOLS)).reshape(Q_OCTAVES, 1, -1, SYMBOLS)
         counts = counts + CLASS_STRENGTH * pooled / pooled.sum(axis=-1, keepdims=True)
@@ -73,13 +75,17 @@ def fit_static(latents):
     return tables
 
 
-def octaves():
-    """The qualities 1, 2, 4, ..., 1024."""
-    return [1 << n for n in range(Q_OCTAVES)]
+def at_octaves(pictures):
+    """(latents, q) of each picture, as `analyze` gives them, at the qualities 1, 2, 4, ..., 4096."""
+    for usual, fine in pictures:
+        for q in (1 << n for n in range(Q_OCTAVES)):
+            latents = usual if bands_reached(q) == USUAL_BANDS else fine
+            if latents:
+                yield latents, q
 
 
 def fit_learned(prior, latents, static, law):
-    """Tables of the learned coder: {"tables": uint32 (rows, 64), "lengths": uint32 (11, 19)}.
+    """Tables of the learned coder: {"tables": uint32 (rows, 64), "lengths": uint32 (13, 29)}.
 
     `prior` is an IntegerPrior whatever its tables, `latents` as for fit_static, `static` its result, `law`
     float (rows, 64) the probabilities to start from and to smooth towards.
@@ -89,14 +95,19 @@ def fit_learned(prior, latents, static, law):
         name = f"count, learned, pass {number + 1} of {PASSES}"
         pictures = tqdm(latents[:LEARNED_PICTURES], desc=name, disable=None)
         coder = LearnedCoder(prior)
-        counter = count(coder, ((source(z, q, coder, static["latents"]), q) for z in pictures for q in octaves()))
+        counter = count(coder, ((source(z, q, coder, static["latents"]), q) for z, q in at_octaves(pictures)))
         prior.tables = to_table(counter.latents + LAW_STRENGTH * law)
     return {"tables": prior.tables, "lengths": to_table(counter.lengths + 0.5)}
 
 
 def analyze(transform, pictures):
-    """Latents of uint8 (H, W, 3) pictures, a list."""
-    return [transform.analyze(whole_pieces(p)) for p in tqdm(pictures, desc="analyze", disable=None)]
+    """Latents of uint8 (H, W, 3) pictures, a list of pairs: those of the usual bands, and those of q = 2048 and up.
+
+    The second are () but of the first FINE_PICTURES.
+    """
+    pieces = enumerate(map(whole_pieces, tqdm(pictures, desc="analyze", disable=None)))
+    fine = partial(transform.analyze, gain=analysis_gain(TOKENS))
+    return [(transform.analyze(p), fine(p) if i < FINE_PICTURES else ()) for i, p in pieces]
 
 
 def smooth(counts):

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from odpiece.codec.bands.coders import FIRST_ROW, LARGEST, length_classes, octave, to_symbols
+from odpiece.codec.bands.coders import LARGEST, STATIC_ROWS, buckets, length_classes, octave, to_symbols
 from odpiece.codec.bands.tokens import MAX_LATENT, trim
 from odpiece.codec.range_coder import bits
-from odpiece.models.interface import BANDS, LAMBDA, latent_steps, step_size
+from odpiece.models.interface import BANDS, LAMBDA, bands_reached, latent_steps, step_size
 
 PASSES = 2
 
@@ -31,21 +31,21 @@ class RateAware:
     def __init__(self, latents, q, lengths, coder, slope=1.0):
         self.lengths = lengths
         self._scaled, self._weights = _scale(latents, q), _error_weights(q)
-        self._cost = slope * LAMBDA * bits(coder.latents)
+        self._cost, self._shifts = slope * LAMBDA * (bits(coder.latents) + coder.shifts[:, None]), coder.shifts
 
     def values(self, band, members, here, rows, centres):
         """int32 (n,): the latents `members` of a band where `here` is set, coded under `rows` and `centres`, (n,)."""
         scaled = self._scaled[band][members][here]
         choices = np.rint(scaled).astype(np.int64) + np.array([[0], [-1], [1]])
         choices = np.clip(choices, -MAX_LATENT, MAX_LATENT)
-        symbols = to_symbols(choices - centres)
+        symbols = to_symbols(buckets(choices - centres, self._shifts[rows])[0])
         weights = np.broadcast_to(self._weights[band][members][:, None, None], here.shape)[here]
         cost = weights * (scaled - choices) ** 2 + self._cost[rows, symbols]
         return np.take_along_axis(choices, cost.argmin(axis=0)[None], axis=0)[0].astype(np.int32)
 
 
 def draft(latents, q, table):
-    """Tokens of float latents at quality `q` under the static coder's table, uint32 (11, 4, 264, 64).
+    """Tokens of float latents at quality `q` under the static coder's table, uint32 (13, 4, 240, 64).
 
     A first pass takes the bits of pieces of full length, a second one those of the lengths that the first
     one led to.
@@ -55,9 +55,9 @@ def draft(latents, q, table):
     lengths = np.full(scaled[0].shape[1:], q)
     for _ in range(PASSES):
         rounded = []
-        for band, first, z, weights in zip(BANDS, FIRST_ROW, scaled, _error_weights(q)):
+        for band, rows, z, weights in zip(BANDS, STATIC_ROWS, scaled, _error_weights(q)):
             classes = length_classes(lengths, q, band.side)
-            rounded.append(_round(z, weights, cost[:, first : first + band.latents], classes))
+            rounded.append(_round(z, weights, cost[:, rows], classes))
         tokens = trim(rounded, q)
         lengths = tokens.lengths
     return tokens
@@ -94,8 +94,9 @@ def _round(scaled, weights, cost, classes):
 
 
 def dequantize(tokens, q):
-    """float32 latents from Tokens at quality `q`, a tuple like Transform.analyze gives."""
-    return tuple(z.astype(np.float32) * step for z, step in zip(tokens.bands, _steps(q)))
+    """float32 latents of Tokens at quality `q`, of the bands that they reach: a tuple like Transform.analyze gives."""
+    bands = bands_reached(tokens.lengths.max())
+    return tuple(z.astype(np.float32) * step for z, step in zip(tokens.bands[:bands], _steps(q)))
 
 
 def whole_pieces(pixels):

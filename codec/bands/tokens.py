@@ -32,7 +32,7 @@ def kept_mask(band, lengths):
 class Tokens:
     """Quantized latents and lengths of a picture of rows x columns pieces.
 
-    `lengths` is int32 (rows, columns), 0..1024. `bands` holds one int16 array (latents, rows * side,
+    `lengths` is int32 (rows, columns), 0..4096. `bands` holds one int16 array (latents, rows * side,
     columns * side) a band, zero where a token is beyond its piece's length.
     """
 
@@ -61,7 +61,7 @@ class Tokens:
         return int(self.lengths.sum())
 
     def to_array(self, count):
-        """int16 (rows, columns, count, 3): the first `count` (1..1024) tokens of each piece, coarse to fine."""
+        """int16 (rows, columns, count, 3): the first `count` (1..4096) tokens of each piece, coarse to fine."""
         parts = []
         for band, z in zip(BANDS, self.bands):
             rows, columns = self.lengths.shape
@@ -84,7 +84,7 @@ class Tokens:
         return cls(np.full((rows, columns), count, dtype=np.int32), tuple(bands))
 
     def first(self, count):
-        """These tokens without those from number `count` (0..1024) on in every piece."""
+        """These tokens without those from number `count` (0..4096) on in every piece."""
         if count >= self.lengths.max():
             return self
         return shorten(self.bands, np.minimum(self.lengths, count))

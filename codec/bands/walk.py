@@ -2,12 +2,13 @@
 
 Order of a payload: the length of every piece, then band by band, coarse to fine, group by group, phase by
 phase, the latents of all pieces; within a phase by table row, then by latent, then by block in raster
-order over the picture. After each phase the exact values of its escaped latents.
+order over the picture. After each phase the low bits of its latents under wide laws, then the exact values of
+those that escaped.
 """
 
 import numpy as np
 
-from odpiece.codec.bands.coders import ESCAPE, LARGEST, length_symbols, octave, to_symbols
+from odpiece.codec.bands.coders import ESCAPE, LARGEST, buckets, length_symbols, octave, to_symbols
 from odpiece.codec.bands.tokens import LENGTHS, MAX_LATENT, Tokens, full_length_index, kept_mask, zero_tokens
 from odpiece.codec.family import GroupBits
 from odpiece.codec.range_coder import Cut, bits
@@ -93,34 +94,54 @@ def _lengths(channel, coder, q, limit, like, source):
 
 def _latents(channel, coder, table_rows, centres, values):
     """Code latents, int32 (n,), under their table rows and centres, (n,); gives them and the bits they take."""
-    residuals = None if values is None else values - centres
+    shifts = coder.shifts[table_rows]
+    numbers, low = (None, None) if values is None else buckets(values - centres, shifts)
     try:
-        symbols = channel.symbols(coder.latents, table_rows, None if residuals is None else to_symbols(residuals))
+        symbols = channel.symbols(coder.latents, table_rows, None if numbers is None else to_symbols(numbers))
     except Cut as cut:
-        known = cut.known & (cut.symbols != ESCAPE)
+        known = cut.known & (cut.symbols != ESCAPE) & (shifts == 0)
         raise Cut(np.where(known, cut.symbols - LARGEST + centres, 0), known) from None
-    spent = float(bits(coder.latents[table_rows, symbols]).sum())
-    decoded, escaped = symbols - LARGEST + centres, symbols == ESCAPE
-    if escaped.any():
-        try:
-            excess, more = _escaped(channel, None if residuals is None else residuals[escaped], escaped.sum())
-        except Cut:
-            raise Cut(np.where(escaped, 0, decoded), ~escaped) from None
-        decoded[escaped], spent = excess + centres[escaped], spent + more
+    spent = float(bits(coder.latents[table_rows, symbols]).sum() + shifts.sum())
+    found, escaped, sure = symbols - LARGEST, symbols == ESCAPE, shifts == 0
+    try:
+        low = _low_bits(channel, shifts, low)
+        sure = ~escaped
+        if escaped.any():
+            found[escaped], more = _escaped(channel, None if numbers is None else numbers[escaped], escaped.sum())
+            spent += more
+    except Cut:
+        sure = sure & ~escaped
+        raise Cut(np.where(sure, _joined(found, shifts, low, centres), 0), sure) from None
+    decoded = _joined(found, shifts, low, centres)
     if np.abs(decoded).max() > MAX_LATENT:
         raise DamagedError("the file is cut or damaged")
     return decoded, spent
 
 
+def _joined(numbers, shifts, low, centres):
+    """The latents, (n,), whose numbers of buckets and low bits are known: the inverse of `buckets`."""
+    return (numbers << shifts) + (0 if low is None else low) - (1 << shifts >> 1) + centres
+
+
+def _low_bits(channel, shifts, values):
+    """Code the low `shifts` bits of latents, (n,), plain; gives them."""
+    return _plain(channel, shifts, values, np.zeros(len(shifts), dtype=np.int64))
+
+
+def _plain(channel, sizes, values, found):
+    """Code numbers of so many bits each, sizes (n,), size after size from 1 on, into `found`, and give it."""
+    for n in np.unique(sizes[sizes > 0]):
+        at = sizes == n
+        found[at] = channel.uniform(1 << int(n), None if values is None else values[at].astype(np.int32), at.sum())
+    return found
+
+
 def _escaped(channel, values, count):
-    """Residuals beyond +-31: sign, class (bits of the excess over 31) and the excess's lower bits, all plain."""
+    """Numbers beyond +-31: sign, class (bits of the excess over 31) and the excess's lower bits, all plain."""
     excess = None if values is None else np.abs(values) - LARGEST
     sign = channel.uniform(2, None if values is None else (values < 0).astype(np.int32), count)
     size = None if values is None else np.floor(np.log2(excess)).astype(np.int32)
     size = channel.uniform(ESCAPE_CLASSES, size, count)
-    low = np.zeros(count, dtype=np.int32)
-    for n in np.unique(size):
-        at = size == n
-        low[at] = channel.uniform(1 << int(n), None if values is None else excess[at] - (1 << n), at.sum())
+    low = _plain(channel, size, None if values is None else excess - (1 << size), np.zeros(count, dtype=np.int64))
     magnitude = LARGEST + (1 << size) + low
     return np.where(sign, -magnitude, magnitude), count * np.log2(2 * ESCAPE_CLASSES) + size.sum()

@@ -18,8 +18,8 @@ from odpiece.codec.files import truncate
 
 MAX_SIDE = 1024  # pixels: larger pictures are shown downscaled
 SHOWN = {"format": "WEBP", "quality": 92, "method": 4}  # how pictures are embedded
-SIZES = (4, 16, 64, 256, 1024)  # qualities of the reference at whose bytes pictures are shown
-TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+SIZES = (4, 16, 64, 256, 1024, 4096)  # qualities of the reference at whose bytes pictures are shown
+TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
 def require_page():

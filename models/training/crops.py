@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 from torch.utils.data import DataLoader, Dataset
 
-from odpiece.models.interface import TOKENS
+from odpiece.models.interface import BANDS, TOKENS, USUAL_BANDS
 from odpiece.models.training.drawn import drawn_picture
 
 SIZES = {
@@ -24,6 +24,10 @@ DRAWN = {256: 0.12, 512: 0.25, 768: 0.25, 1024: 0.25}  # share of drawn pictures
 DETAILED = 512  # pixels along the short side from which a photograph may teach high rates, and fill large crops
 DETAILED_WEIGHT = 5.0  # how much more often those are drawn
 LOW_RATES = 256  # the largest q that others teach
+USUAL = BANDS[USUAL_BANDS].first_token  # the largest q of most steps
+FINE_STEPS = (
+    0.15  # share of the steps, of crops up to DETAILED, that teach larger q: with all bands, of fine detail alone
+)
 CLEAN_SHRINK, LARGEST_SHRINK = 1.25, 2.5  # scaling down by the first removes the traces of an earlier compression
 ENLARGED = 0.65  # large crops are scaled by this part of the largest possible factor at least
 SATURATED = 0.1  # share of photographs whose colours are made stronger, up to twice
@@ -31,9 +35,10 @@ SATURATED = 0.1  # share of photographs whose colours are made stronger, up to t
 
 @dataclass(frozen=True)
 class Batch:
-    """Crops uint8 (B, size, size, 3), and the largest q that each may teach, int64 (B,)."""
+    """Crops uint8 (B, size, size, 3), and the smallest q and the largest, int64 (B,), that they may teach."""
 
     pixels: np.ndarray
+    lowest: int
     highest: np.ndarray
 
 
@@ -50,18 +55,18 @@ class Mixture:
         large = weight * self.detailed
         self.large_probability = large / large.sum() if large.any() else self.probability
 
-    def crop(self, rng, size):
-        """(uint8 (size, size, 3), the largest q that it may teach)."""
-        pixels, highest = self.photograph(rng, size)
+    def crop(self, rng, size, fine=False):
+        """(uint8 (size, size, 3), the largest q that it may teach): of a picture that can teach all where `fine`."""
+        pixels, highest = self.photograph(rng, size, fine)
         if rng.random() < DRAWN.get(size, 0.0):
             return drawn_picture(rng, size, pixels), TOKENS
         return pixels, highest
 
-    def photograph(self, rng, size):
+    def photograph(self, rng, size, fine=False):
         """A random square of a random photograph, as `crop` gives it: scaled, flipped half the time."""
-        i = rng.choice(len(self.places), p=self.probability if size < DETAILED else self.large_probability)
+        i = rng.choice(len(self.places), p=self.large_probability if fine or size >= DETAILED else self.probability)
         cache, number = self.places[i]
-        square = Image.fromarray(scaled_square(cache[number], rng, size, self.detailed[i]))
+        square = Image.fromarray(scaled_square(cache[number], rng, size, self.detailed[i], fine))
         if rng.random() < SATURATED:
             square = ImageEnhance.Color(square).enhance(rng.uniform(1.0, 2.0))
         pixels = np.asarray(square)
@@ -69,11 +74,15 @@ class Mixture:
         return pixels[:, ::-1] if rng.random() < 0.5 else pixels, highest
 
 
-def scaled_square(rgb, rng, size, detailed):
-    """uint8 (size, size, 3): a random square of `rgb`, uint8 (H, W, 3), scaled by a random factor."""
+def scaled_square(rgb, rng, size, detailed, fine=False):
+    """uint8 (size, size, 3): a random square of `rgb`, uint8 (H, W, 3), scaled by a random factor.
+
+    It is one that keeps the traces of an earlier compression small: always where `fine`, else for small squares.
+    """
     h, w, _ = rgb.shape
     most = min(LARGEST_SHRINK, min(h, w) / size)
-    least = min(most, CLEAN_SHRINK if detailed else 1.0) if size < DETAILED else ENLARGED * most
+    clean = min(most, CLEAN_SHRINK if detailed else 1.0)
+    least = clean if fine or size < DETAILED else ENLARGED * most
     side = int(round(size * np.exp(rng.uniform(np.log(least), np.log(most)))))
     top, left = rng.integers(h - side + 1), rng.integers(w - side + 1)
     square = Image.fromarray(rgb[top : top + side, left : left + side])
@@ -98,11 +107,14 @@ class Steps(Dataset):
         self.mixture, self.pixels, self.seed, self.rank = mixture, pixels, seed, rank
 
     def __getitem__(self, step):
-        shares = np.array(list(SIZES.values()))
-        size = int(np.random.default_rng((self.seed, step)).choice(list(SIZES), p=shares / shares.sum()))
+        shared, shares = np.random.default_rng((self.seed, step)), np.array(list(SIZES.values()))
+        size = int(shared.choice(list(SIZES), p=shares / shares.sum()))
+        fine = size <= DETAILED and bool(shared.random() < FINE_STEPS)
         rng = np.random.default_rng((self.seed, step, self.rank))
-        crops = [self.mixture.crop(rng, size) for _ in range(max(1, self.pixels // size**2))]
-        return Batch(np.stack([crop for crop, _ in crops]), np.array([highest for _, highest in crops]))
+        crops = [self.mixture.crop(rng, size, fine) for _ in range(max(1, self.pixels // size**2))]
+        lowest, most = (USUAL + 1, TOKENS) if fine else (1, USUAL)
+        highest = np.array([min(highest, most) for _, highest in crops])
+        return Batch(np.stack([crop for crop, _ in crops]), lowest, highest)
 
 
 def batches(steps, first, workers=0):

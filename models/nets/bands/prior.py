@@ -13,9 +13,9 @@ from torch import nn
 from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN, Q_OCTAVES
 
 CONTEXT = 64  # channels of what a band hands to the next finer one
-CONTEXT_HIDDEN = 256
+CONTEXT_HIDDEN = (256, 256, 128, 128)  # on the way from each band to the next
 NEIGHBOURS = 0.7
-GROUP_WIDTH = (64, 64, 48)  # hidden units a group, by band
+GROUP_WIDTH = (128, 128, 48, 48, 32)  # hidden units a group, by band
 
 
 def squash(latents):
@@ -58,7 +58,7 @@ class BandPrior(nn.Module):
             self._predict_from_neighbours()
 
     def forward(self, latents, context, octaves):
-        """Latents (B, C, h, w), context (B, CONTEXT, h, w) or None, octave weights (B, 11)."""
+        """Latents (B, C, h, w), context (B, CONTEXT, h, w) or None, octave weights (B, 13)."""
         seen = squash(latents)
         h = self.own(seen) + (octaves @ self.condition)[:, :, None, None]
         if context is not None:
@@ -87,14 +87,18 @@ class BandPrior(nn.Module):
 
 
 class Refine(nn.Sequential):
-    """What is known of a band, carried to the grid of the next finer one: (B, C, h, w) to (B, CONTEXT, 2h, 2w)."""
+    """What is known of the bands up to `band`, carried to the grid of the `finer` one.
 
-    def __init__(self, inputs):
+    (B, C, h, w) to (B, CONTEXT, factor * h, factor * w), where the finer grid has `factor` times as many blocks a side.
+    """
+
+    def __init__(self, band, finer, hidden):
+        factor = band.block // finer.block
         super().__init__(
-            nn.Conv2d(inputs, CONTEXT_HIDDEN, 3, padding=1),
+            nn.Conv2d(band.latents + (CONTEXT if band.first_token else 0), hidden, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(CONTEXT_HIDDEN, 4 * CONTEXT, 1),
-            nn.PixelShuffle(2),
+            nn.Conv2d(hidden, factor**2 * CONTEXT, 1),
+            nn.PixelShuffle(factor),
         )
 
 
@@ -110,27 +114,27 @@ class Prior(nn.Module):
 
     def __init__(self):
         super().__init__()
-        context = (0, CONTEXT, CONTEXT)
+        context = [CONTEXT if band.first_token else 0 for band in BANDS]
         self.bands = nn.ModuleList(map(BandPrior, BANDS, GROUP_WIDTH, context))
-        self.refine = nn.ModuleList([Refine(BANDS[0].latents), Refine(BANDS[1].latents + CONTEXT)])
+        self.refine = nn.ModuleList(map(Refine, BANDS, BANDS[1:], CONTEXT_HIDDEN))
 
     @torch.no_grad()
     def initialise(self, spread, steps):
-        """Start from independent latents: `spread` root mean squares a band, `steps` (11,) at the octaves."""
+        """Start from independent latents: `spread` root mean squares a band, `steps` (13,) at the octaves."""
         for band, rms in zip(self.bands, spread):
             band.base_log_scale.copy_(torch.log(0.55 * rms / steps[:, None] + 0.08))
 
     def forward(self, latents, octaves):
         """A list of (mean, log scale), each (B, C, h, w), one pair a band.
 
-        `latents` are integer-valued floats (B, C, h, w), one a band; `octaves` are octave weights (B, 11).
+        `latents` are integer-valued floats (B, C, h, w), of all bands or the coarsest; `octaves` are weights (B, 13).
         """
         laws, context = [], None
         for i, z in enumerate(latents):
             seen = squash(z)
             mean, log_scale = self.bands[i](z, context, octaves)
             laws.append((mean, log_scale.clamp(-4.0, 6.0)))
-            if i < len(self.refine):
+            if i + 1 < len(latents):
                 context = self.refine[i](seen if context is None else torch.cat([seen, context], 1))
         return laws
 

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from odpiece.models.interface import MEAN_STEP_AT_OCTAVE, STEP_AT_OCTAVE
+from odpiece.models.interface import BANDS, FINE_SUFFIX, MEAN_STEP_AT_OCTAVE, STEP_AT_OCTAVE, USUAL_BANDS
 from odpiece.models.nets.bands.prior import Prior
 from odpiece.models.nets.bands.transform import Architecture, Residual, Tokenizer
 from odpiece.models.training.bands.gradient_graph import gradient_graph
@@ -60,10 +60,11 @@ def write_model(folder, name, architecture, tensors):
     data = save(tensors, metadata={key: json.dumps(value) for key, value in facts.items()})
     digest = hashlib.sha256(data).hexdigest()
     (folder / f"{name}.safetensors").write_bytes(data)
-    (folder / f"{name}.analysis.onnx").write_bytes(analysis_graph(tensors))
-    (folder / f"{name}.gradient.onnx").write_bytes(gradient_graph(tensors))
-    for look in architecture.looks:
-        (folder / f"{name}.{look}.onnx").write_bytes(synthesis_graph(tensors, look))
+    for suffix, bands in (("", USUAL_BANDS), (FINE_SUFFIX, len(BANDS))):
+        graphs = {"analysis": analysis_graph(tensors, bands), "gradient": gradient_graph(tensors, bands)}
+        graphs |= {look: synthesis_graph(tensors, look, bands) for look in architecture.looks}
+        for part, graph in graphs.items():
+            (folder / f"{name}.{part}{suffix}.onnx").write_bytes(graph)
     index = folder / "index.json"
     models = json.loads(index.read_text())["models"] if index.is_file() else {}
     models[name] = {"file": f"{name}.safetensors", "sha256": digest}

@@ -7,8 +7,8 @@ synthesis's own, turned where a convolution runs backward.
 import numpy as np
 from onnx import TensorProto, helper
 
-from odpiece.models.interface import BANDS, PIECE
-from odpiece.models.nets.bands.transform import FAITHFUL, PASSED_ON, PATCH
+from odpiece.models.interface import BANDS, PIECE, USUAL_BANDS
+from odpiece.models.nets.bands.transform import FAITHFUL, FINE, PASSED_ON, PATCH
 from odpiece.models.training.bands.graph import BandsGraph, band_values, octaves_value, pixel_value, synthesis
 
 LOOK = f"looks.{FAITHFUL}"
@@ -18,8 +18,8 @@ LAST = np.iinfo(np.int64).max  # as the end of a slice: up to the last
 class _Tape(BandsGraph):
     """A graph that remembers what the way back needs."""
 
-    def __init__(self, weights):
-        super().__init__(weights)
+    def __init__(self, weights, bands):
+        super().__init__(weights, bands)
         self.hiddens = {}  # of residual blocks, by name
 
     def hidden(self, x, name, octaves=None):
@@ -55,6 +55,7 @@ class _Tape(BandsGraph):
             one, gate = self.constant(np.float32(1.0)), self.add("Sigmoid", h)
             slope = self.add("Add", self.add("Mul", h, self.add("Sub", one, gate)), one)
             inner = self.add("Mul", self.back_conv(gradient, f"{name}.{i}.reduce"), self.add("Mul", gate, slope))
+            inner = self.add("Mul", inner, self.gain(f"{name}.{i}", "octaves")) if self.fine else inner
             gradient = self.add("Add", gradient, self.back_conv(inner, f"{name}.{i}.expand"))
         return gradient
 
@@ -73,33 +74,39 @@ class _Tape(BandsGraph):
         return self.add("Slice", shape, self.constant(np.array([axis])), self.constant(np.array([axis + 1])))
 
 
-def gradient_graph(weights):
-    """Serialized graph: band0..band2 float32, octaves float32 (1, 11), pixels uint8 (H, W, 3) and importance
+def gradient_graph(weights, bands=USUAL_BANDS):
+    """Serialized graph: band0, band1, .. float32, octaves float32 (1, 13), pixels uint8 (H, W, 3) and importance
     float32 (H, W) to the sum of importance * squared error of each piece, error float32 (H/64, W/64), and the gradients
-    of all of it, gradient0..gradient2, like the bands. Pixels count in [-1, 1].
+    of all of it, gradient0, gradient1, .., like the bands. Pixels count in [-1, 1].
     """
-    g = _Tape(weights)
+    g = _Tape(weights, bands)
     error = g.add("Sub", g.shuffle(synthesis(g, FAITHFUL), PATCH), g.pixels())
     weighted = g.add("Mul", error, "importance")
     mean = g.add("ReduceMean", g.add("Mul", error, weighted), g.constant(np.array([0, 1])), keepdims=1)
     mean = g.add("AveragePool", mean, kernel_shape=[PIECE, PIECE], strides=[PIECE, PIECE])
     total = g.add("Mul", mean, g.constant(np.float32(3 * PIECE**2)))
     g.add("Squeeze", total, g.constant(np.array([0, 1])), output="error")
-    x = g.add("Mul", weighted, g.constant(np.float32(2.0)))
-    x = g.back_conv(g.unshuffle(x, 3, PATCH), f"{LOOK}.patch")
-    x = g.back_residuals(x, f"{LOOK}.fine")
-    x = g.back_conv(g.unshuffle(x, g.weights[f"{LOOK}.patch.weight"].shape[1], 2), f"{LOOK}.split16")
-    x = g.back_residuals(g.back_residuals(x, f"{LOOK}.middle"), "synthesis.middle")
+    _back(g, g.add("Mul", weighted, g.constant(np.float32(2.0))))
+    importance = helper.make_tensor_value_info("importance", TensorProto.FLOAT, ["height", "width"])
+    total = helper.make_tensor_value_info("error", TensorProto.FLOAT, ["h0", "w0"])
+    inputs = [*band_values(bands), octaves_value(), pixel_value(), importance]
+    outputs = [total, *band_values(bands, "gradient")]
+    return g.model("gradient", inputs, outputs).SerializeToString(deterministic=True)
+
+
+def _back(g, x):
+    """Add the way from `x`, the gradient in the pixels, to the outputs gradient0, gradient1, .."""
+    x = g.unshuffle(x, 3, PATCH)
+    if g.fine:
+        g.add("Identity", g.back_conv(x, f"{LOOK}.patch_rest"), output="gradient4")
+    x = g.back_residuals(g.back_conv(x, f"{LOOK}.patch"), f"{LOOK}.fine")
+    x = g.unshuffle(x, FINE, 2)
+    if g.fine:
+        g.add("Identity", g.back_conv(x, f"{LOOK}.split16_rest"), output="gradient3")
+    x = g.back_residuals(g.back_conv(x, f"{LOOK}.split16"), f"{LOOK}.middle")
+    x = g.back_residuals(x, "synthesis.middle")
     for i, size in ((2, 32), (1, 64)):
         g.channels(x, PASSED_ON, PASSED_ON + BANDS[i].latents, output=f"gradient{i}")
         x = g.back_conv(g.unshuffle(g.channels(x, 0, PASSED_ON), PASSED_ON, 2), f"synthesis.split{size}")
         x = g.back_residuals(x, f"synthesis.coarse{size}")
     g.add("Identity", x, output="gradient0")
-    importance = helper.make_tensor_value_info("importance", TensorProto.FLOAT, ["height", "width"])
-    total = helper.make_tensor_value_info("error", TensorProto.FLOAT, ["h0", "w0"])
-    gradients = [
-        helper.make_tensor_value_info(f"gradient{i}", TensorProto.FLOAT, [1, b.latents, f"h{i}", f"w{i}"])
-        for i, b in enumerate(BANDS)
-    ]
-    inputs = [*band_values(), octaves_value(), pixel_value(), importance]
-    return g.model("gradient", inputs, [total, *gradients]).SerializeToString(deterministic=True)

@@ -1,18 +1,27 @@
-"""The networks of nets/bands/transform.py as ONNX graphs without weights: one of the analysis, one for each look.
+"""The networks of nets/bands/transform.py as ONNX graphs without weights: of the analysis, and of each look.
 
-The weights are external data, see models/training/onnx_graph.py. Pixels enter and leave as uint8 (H, W, 3).
-"""
+There are two of each: one of the usual bands, and one of all bands, in which residual branches have gains. The weights
+are external data, see models/training/onnx_graph.py. Pixels enter and leave as uint8 (H, W, 3)."""
 
 import numpy as np
 from onnx import TensorProto, helper
 
-from odpiece.models.interface import BANDS, GRAIN, Q_OCTAVES
-from odpiece.models.nets.bands.transform import PASSED_ON, PATCH
+from odpiece.models.interface import BANDS, GRAIN, Q_OCTAVES, USUAL_BANDS
+from odpiece.models.nets.bands.transform import PASSED_ON, PATCH, USUAL_OCTAVES
 from odpiece.models.training.onnx_graph import Graph
 
 
 class BandsGraph(Graph):
-    """Nodes of the band transform's networks."""
+    """Nodes of the band transform's networks, of so many `bands`."""
+
+    def __init__(self, weights, bands):
+        super().__init__(weights)
+        self.bands = bands
+
+    @property
+    def fine(self):
+        """Whether this is a graph of all bands."""
+        return self.bands > USUAL_BANDS
 
     def conv(self, x, name):
         """The convolution `name`: 3x3 over repeated edges, other sizes in strides of their kernel."""
@@ -29,9 +38,20 @@ class BandsGraph(Graph):
     def residuals(self, x, name, octaves=None):
         for i in range(self.depth(name)):
             h, rest = self.hidden(x, f"{name}.{i}", octaves)
-            h = self.add("Sub", self.silu(h), self.silu(rest))
-            x = self.add("Add", x, self.conv(h, f"{name}.{i}.reduce"))
+            branch = self.conv(self.add("Sub", self.silu(h), self.silu(rest)), f"{name}.{i}.reduce")
+            x = self.add("Add", x, self.add("Mul", self.gain(f"{name}.{i}", octaves), branch) if self.fine else branch)
         return x
+
+    def gain(self, name, octaves=None):
+        """The gain of the residual branch `name`: the input "gain" in the analysis, else learned."""
+        if not octaves:
+            return "gain"
+        less = self.add("Sub", self.weight(f"{name}.gain"), self.constant(np.float32(1.0)))
+        return self.add("Add", self.add("MatMul", self.finest(octaves), less), self.constant(np.float32(1.0)))
+
+    def finest(self, octaves):
+        """The weights (1, 2) of the octaves above q = 1024."""
+        return self.channels(octaves, USUAL_OCTAVES, Q_OCTAVES)
 
     def silu(self, x):
         return self.add("Mul", x, self.add("Sigmoid", x))
@@ -63,10 +83,10 @@ class BandsGraph(Graph):
         return self.add("DepthToSpace", x, blocksize=size, mode="CRD")
 
 
-def band_values():
+def band_values(bands, name="band"):
     return [
-        helper.make_tensor_value_info(f"band{i}", TensorProto.FLOAT, [1, b.latents, f"h{i}", f"w{i}"])
-        for i, b in enumerate(BANDS)
+        helper.make_tensor_value_info(f"{name}{i}", TensorProto.FLOAT, [1, b.latents, f"h{i}", f"w{i}"])
+        for i, b in enumerate(BANDS[:bands])
     ]
 
 
@@ -78,21 +98,29 @@ def octaves_value():
     return helper.make_tensor_value_info("octaves", TensorProto.FLOAT, [1, Q_OCTAVES])
 
 
-def analysis_graph(weights):
-    """Serialized graph: pixels uint8 (H, W, 3) to band0..band2 float32 (1, latents, h, w)."""
-    g = BandsGraph(weights)
-    x = g.residuals(g.conv(g.pixels(), "analysis.patch"), "analysis.fine")
-    x = g.residuals(g.conv(x, "analysis.merge16"), "analysis.middle")
+def analysis_graph(weights, bands=USUAL_BANDS):
+    """Serialized graph: pixels uint8 (H, W, 3) to band0, band1, .. float32 (1, latents, h, w).
+
+    That of all bands also has the input gain float32 (1,).
+    """
+    g = BandsGraph(weights, bands)
+    pixels = g.pixels()
+    fine = g.residuals(g.conv(pixels, "analysis.patch"), "analysis.fine")
+    x = g.residuals(g.conv(fine, "analysis.merge16"), "analysis.middle")
     for i, size in ((2, 32), (1, 64)):
         g.channels(x, PASSED_ON, PASSED_ON + BANDS[i].latents, output=f"band{i}")
         x = g.conv(g.channels(x, 0, PASSED_ON), f"analysis.merge{size}")
         x = g.residuals(x, f"analysis.coarse{size}")
     g.add("Identity", x, output="band0")
-    return g.model("analysis", [pixel_value()], band_values()).SerializeToString(deterministic=True)
+    if g.fine:
+        g.add("Identity", g.conv(fine, "analysis.merge16_rest"), output="band3")
+        g.add("Identity", g.conv(pixels, "analysis.patch_rest"), output="band4")
+    gain = [helper.make_tensor_value_info("gain", TensorProto.FLOAT, [1])] if g.fine else []
+    return g.model("analysis", [pixel_value(), *gain], band_values(bands)).SerializeToString(deterministic=True)
 
 
 def synthesis(g, look):
-    """Add band0..band2 and octaves to pixels by `look`, about [-1, 1]; gives the output's name.
+    """Add band0, band1, .. and octaves to pixels by `look`, about [-1, 1]; gives the output's name.
 
     It is float (1, 3 * PATCH^2, H / PATCH, W / PATCH): the patches are not yet shuffled into place.
     """
@@ -102,9 +130,14 @@ def synthesis(g, look):
     x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split32"), 2), "band2", axis=1)
     x = g.residuals(x, "synthesis.middle", "octaves")
     x = g.residuals(_grained(g, x, look, 16), f"looks.{look}.middle", "octaves")
-    x = g.shuffle(g.conv(x, f"looks.{look}.split16"), 2)
+    x = g.shuffle(_with_rest(g, g.conv(x, f"looks.{look}.split16"), "band3", f"looks.{look}.split16_rest"), 2)
     x = g.residuals(_grained(g, x, look, 8), f"looks.{look}.fine", "octaves")
-    return g.conv(x, f"looks.{look}.patch")
+    return _with_rest(g, g.conv(x, f"looks.{look}.patch"), "band4", f"looks.{look}.patch_rest")
+
+
+def _with_rest(g, x, band, name):
+    """`x` and what the layer `name` makes of `band`, in a graph of all bands."""
+    return g.add("Add", x, g.conv(band, name)) if g.fine else x
 
 
 def _grained(g, x, look, size):
@@ -113,19 +146,19 @@ def _grained(g, x, look, size):
     return g.add("Add", x, g.conv(f"grain{size}", name)) if f"{name}.weight" in g.weights else x
 
 
-def synthesis_graph(weights, look):
-    """Serialized graph: band0..band2 float32 and octaves float32 (1, 11) to pixels uint8 (H, W, 3), by one look.
+def synthesis_graph(weights, look, bands=USUAL_BANDS):
+    """Serialized graph: band0, band1, .. float32 and octaves float32 (1, 13) to pixels uint8 (H, W, 3), by one look.
 
     A look with grain also has the inputs grain16 and grain8, float32 (1, GRAIN, H/16, W/16) and (.., H/8, W/8).
     """
-    g = BandsGraph(weights)
+    g = BandsGraph(weights, bands)
     x = synthesis(g, look)
     x = g.add("Mul", g.add("Add", x, g.constant(np.float32(1.0))), g.constant(np.float32(127.5)))
     x = g.add("Clip", g.add("Round", x), g.constant(np.float32(0)), g.constant(np.float32(255)))
     x = g.shuffle(g.add("Cast", x, to=TensorProto.UINT8), PATCH)  # bytes: a quarter of what floats would move
     x = g.add("Transpose", x, perm=[0, 2, 3, 1])
     g.add("Squeeze", x, g.constant(np.array([0])), output="pixels")
-    inputs = [*band_values(), octaves_value()]
+    inputs = [*band_values(bands), octaves_value()]
     for size in (16, 8) if f"looks.{look}.grain16.weight" in g.used else ():
         shape = [1, GRAIN, f"rows{size}", f"columns{size}"]
         inputs.append(helper.make_tensor_value_info(f"grain{size}", TensorProto.FLOAT, shape))

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 
-from odpiece.models.interface import GRAIN, octave_weights
+from odpiece.models.interface import GRAIN, PIECE, USUAL_BANDS, octave_weights
 from odpiece.models.nets.bands.transform import FAITHFUL, NATURAL, PATCH, Look
 from odpiece.models.nets.st_lpips import StLpips
 from odpiece.models.training.bands import objective
@@ -51,9 +51,9 @@ class LookRun:
     def update(self, batch, progress):
         """One step on a Batch; gives ST-LPIPS, PSNR in dB, what repeats, seams."""
         pixels = to_float(batch.pixels, self.processes.device)
-        features, octaves = self._features(pixels, torch.as_tensor(batch.highest))
+        features, octaves, finest = self._features(pixels, batch)
         with autocast(pixels.device):
-            decoded = self.look(features, octaves, self._grain(pixels)).float()
+            decoded = self.look(features, octaves, finest, self._grain(pixels)).float()
         parts = [repetition(decoded - pixels, period) for period in PERIODS]
         repeated = sum((pattern / (error.detach() + SMALLEST_ERROR)).mean() for error, pattern in parts)
         fidelity = torch.log(parts[0][0] + SMALLEST_ERROR).mean()
@@ -72,16 +72,18 @@ class LookRun:
         return {name: value.item() for name, value in values.items()}
 
     @torch.no_grad()
-    def _features(self, pixels, highest):
-        """What the frozen synthesis makes of pixels at random qualities up to `highest`, and octave weights (B, 11)."""
-        quality = objective.draw_quality(highest, self.generator).to(pixels.device)
+    def _features(self, pixels, batch):
+        """What the frozen synthesis makes of a Batch at random qualities, octave weights, and finest latents."""
+        quality = objective.draw_quality(batch.lowest, torch.as_tensor(batch.highest), self.generator).to(pixels.device)
         octaves = torch.as_tensor(octave_weights(quality.cpu()), device=pixels.device)
         steps = objective.band_steps(quality, pixels.device)
-        lengths = quality[:, None, None].expand(-1, pixels.shape[2] // 64, pixels.shape[3] // 64)
+        lengths = quality[:, None, None].expand(-1, pixels.shape[2] // PIECE, pixels.shape[3] // PIECE)
         with autocast(pixels.device):
-            latents = self.tokenizer.analysis(pixels)
-            tokens = objective.quantize(latents, objective.kept_masks(lengths), steps, self.prior, octaves)
-            return self.tokenizer.synthesis(objective.dequantize(tokens, steps), octaves), octaves
+            latents = objective.analyze(self.tokenizer, pixels, quality)
+            masks = objective.kept_masks(lengths, len(latents))
+            tokens = objective.quantize(latents, masks, steps, self.prior, octaves)
+            decoded = objective.dequantize(tokens, steps)
+            return self.tokenizer.synthesis(decoded[:USUAL_BANDS], octaves), octaves, decoded[USUAL_BANDS:]
 
     def _grain(self, pixels):
         batch, _, height, width = pixels.shape

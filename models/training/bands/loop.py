@@ -31,7 +31,7 @@ CHECKPOINT = "checkpoint.pt"  # of a run's folder
 PCA_CROPS = 800
 LONGEST_WATCH = 900.0  # seconds between validations
 FROM_TRAINED = 0.35  # of the rates, where a run begins with trained weights
-BALANCE = 0.5  # costs are weighted by q^-BALANCE, so that low and high rates count alike
+BALANCE = 0.6  # costs are weighted by q^-BALANCE, so that low and high rates count alike
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Run:
     def update(self, batch, progress):
         """One step on a Batch (training/crops.py); gives {"loss": value}."""
         pixels = to_float(batch.pixels, self.processes.device)
-        quality = objective.draw_quality(torch.as_tensor(batch.highest), self.generator)
+        quality = objective.draw_quality(batch.lowest, torch.as_tensor(batch.highest), self.generator)
         rows, columns = pixels.shape[2] // PIECE, pixels.shape[3] // PIECE
         lengths = objective.draw_lengths(quality, rows, columns, self.generator)
         quality, lengths = quality.to(pixels.device), lengths.to(pixels.device)

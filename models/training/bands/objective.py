@@ -2,15 +2,25 @@
 
 import torch
 
-from odpiece.models.interface import BANDS, LAMBDA, latent_steps, octave_weights, step_size
+from odpiece.models.interface import (
+    BANDS,
+    LAMBDA,
+    USUAL_BANDS,
+    analysis_gain,
+    bands_reached,
+    latent_steps,
+    octave_weights,
+    step_size,
+)
 from odpiece.models.nets.bands.prior import logistic_bits
 
 SHORTENED = 0.15  # share of the pieces' lengths that are drawn below q
 
 
-def draw_quality(highest, generator):
-    """int64 (B,) quality, log-uniform on 1..highest, int64 (B,)."""
-    return torch.exp(torch.rand(len(highest), generator=generator) * highest.float().log()).round().long()
+def draw_quality(lowest, highest, generator):
+    """int64 (B,) quality, log-uniform on lowest..highest, an int and int64 (B,)."""
+    span = (highest.float() / lowest).log()
+    return (lowest * torch.exp(torch.rand(len(highest), generator=generator) * span)).round().long()
 
 
 def draw_lengths(quality, rows, columns, generator):
@@ -20,10 +30,10 @@ def draw_lengths(quality, rows, columns, generator):
     return torch.where(pick, shorter, quality)[:, None, None].expand(-1, rows, columns)
 
 
-def kept_masks(lengths):
-    """Tail drop: for each band, float (B, latents, h, w), 1 where the latent's token is below its piece's length."""
+def kept_masks(lengths, bands=USUAL_BANDS):
+    """Tail drop: of each of so many bands, float (B, latents, h, w), 1 where a token is below its piece's length."""
     masks = []
-    for band in BANDS:
+    for band in BANDS[:bands]:
         token = torch.as_tensor(band.token_index, device=lengths.device)
         kept = token[:, None, :, None, :] < lengths[:, None, :, None, :, None]
         b, c, rows, side, columns, _ = kept.shape
@@ -37,6 +47,13 @@ def band_steps(quality, device):
     return tuple(torch.as_tensor(s, dtype=torch.float32, device=device)[..., None, None] for s in steps)
 
 
+def analyze(tokenizer, pixels, quality):
+    """The latents of `pixels` that quality int (B,) codes: of all bands, or of the usual ones where that is enough."""
+    if bands_reached(int(quality.max())) == USUAL_BANDS:
+        return tokenizer.analysis(pixels)
+    return tokenizer.analysis(pixels, torch.as_tensor(analysis_gain(quality.cpu()), device=pixels.device))
+
+
 def dequantize(tokens, steps):
     """Latents from integer-valued floats, one tensor a band, and `steps` as `band_steps` gives them."""
     return tuple(z * step for z, step in zip(tokens, steps))
@@ -48,7 +65,7 @@ def choose(nearest, scaled, steps, prior, octaves):
     Rate-aware rounding, as the encoder does while it codes: each latent moves one step towards zero where that
     lowers squared error + LAMBDA * bits, here with all bits given the rounded latents.
     """
-    chosen, usual = [], steps[-1][:, :1]
+    chosen, usual = [], steps[1][:, :1]
     for z, k, step, law in zip(scaled, nearest, steps, prior(nearest, octaves)):
         low = k - k.sign()
         gain = ((z - low) ** 2 - (z - k) ** 2) * (step / usual) ** 2
@@ -78,8 +95,9 @@ def run(tokenizer, prior, pixels, quality, lengths):
     """
     steps = band_steps(quality, pixels.device)
     octaves = torch.as_tensor(octave_weights(quality.cpu()), device=pixels.device)
-    masks = kept_masks(lengths)
-    tokens = quantize(tokenizer.analysis(pixels), masks, steps, prior, octaves)
+    latents = analyze(tokenizer, pixels, quality)
+    masks = kept_masks(lengths, len(latents))
+    tokens = quantize(latents, masks, steps, prior, octaves)
     bits = sum(b.sum((1, 2, 3)) for b in prior.bits(tokens, masks, octaves))
     decoded = tokenizer.decode(dequantize(tokens, steps), octaves)
     error = (decoded.float() - pixels).square().sum((1, 2, 3))

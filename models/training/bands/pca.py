@@ -1,14 +1,14 @@
 """Initialisation: the linear layers as a hierarchical PCA, the synthesis as their transpose.
 
-Each level's principal components are taken of the level below: 8x8 patches, then 2x2 of those, then 2x2 of the
-channels that go on. The first three are the mean colours (see colours.py), the others come sorted by variance, so the
-untrained latents already run from important to unimportant. Nothing is centred.
-"""
+Each level's principal components are taken of the level below: 8x8 patches, then 2x2 of those, then 2x2 of the channels
+that go on. Bands 4 and 3 are the last components of the first two levels. The first three are the mean colours (see
+colours.py), the others come sorted by variance, so the untrained latents already run from important to unimportant.
+Nothing is centred."""
 
 import torch
 import torch.nn.functional as F
 
-from odpiece.models.nets.bands.transform import FAITHFUL, PASSED_ON, PATCH
+from odpiece.models.nets.bands.transform import FAITHFUL, FINE, MIDDLE, PASSED_ON, PATCH
 from odpiece.models.training.bands.colours import COLOURS, COUNT
 
 SMALLEST_SPREAD = 1e-3  # of a channel, as a part of the largest: where the pictures have too few dimensions
@@ -47,31 +47,43 @@ def initialise(tokenizer, pixels):
     a, s, look = tokenizer.analysis, tokenizer.synthesis, tokenizer.looks[FAITHFUL]
     x = F.pixel_unshuffle(pixels, PATCH)
     mean = COLOURS.repeat_interleave(PATCH**2, 1) / PATCH
-    patch, fine = _components(x, tokenizer.arch.fine, mean)
-    x = F.pixel_unshuffle(_apply(patch, x), 2)
-    merge16, middle = _components(x, tokenizer.arch.middle, _mean_of_four(tokenizer.arch.fine))
-    x = F.pixel_unshuffle(_apply(merge16, x)[:, :PASSED_ON], 2)
+    patch, fine = _components(x, x.shape[1], mean)
+    x = F.pixel_unshuffle(_apply(patch[:FINE], x), 2)
+    merge16, middle = _components(x, x.shape[1], _mean_of_four(FINE))
+    x = F.pixel_unshuffle(_apply(merge16[:PASSED_ON], x), 2)
     merge32, coarse32 = _components(x, x.shape[1], _mean_of_four(PASSED_ON))
     x = F.pixel_unshuffle(_apply(merge32, x)[:, :PASSED_ON], 2)
     merge64, coarse64 = _components(x, x.shape[1], _mean_of_four(PASSED_ON))
 
-    for weight, components in ((a.patch, patch), (a.merge16, merge16), (a.merge32, merge32), (a.merge64, merge64)):
-        weight.weight.copy_(components.view_as(weight.weight))
-    for weight, components in ((s.split64, merge64), (s.split32, merge32), (look.split16, merge16)):
-        weight.weight.copy_(components.T[:, :, None, None])
+    for layers, components in (
+        ((a.patch, a.patch_rest), patch),
+        ((a.merge16, a.merge16_rest), merge16),
+        ((a.merge32,), merge32),
+        ((a.merge64,), merge64),
+    ):
+        for layer, rows in zip(layers, components.split([len(layer.weight) for layer in layers])):
+            layer.weight.copy_(rows.view_as(layer.weight))
+    for layer, components in (
+        (s.split64, merge64),
+        (s.split32, merge32),
+        (look.split16, merge16[:MIDDLE]),
+        (look.split16_rest, merge16[MIDDLE:]),
+        (look.patch_rest, patch[FINE:]),
+    ):
+        layer.weight.copy_(components.T[:, :, None, None])
     look.patch.weight.zero_()
-    look.patch.weight[:, :, 1, 1] = patch.T
+    look.patch.weight[:, :, 1, 1] = patch[:FINE].T
     for blocks, scale in (
-        (a.fine, fine),
-        (a.middle, middle),
+        (a.fine, fine[:FINE]),
+        (a.middle, middle[:MIDDLE]),
         (a.coarse32, coarse32),
         (a.coarse64, coarse64),
         (s.coarse64, coarse64),
         (s.coarse32, coarse32),
-        (s.middle, middle),
-        (look.middle, middle),
-        (look.fine, fine),
+        (s.middle, middle[:MIDDLE]),
+        (look.middle, middle[:MIDDLE]),
+        (look.fine, fine[:FINE]),
     ):
         for block in blocks:
             block.scale.copy_(scale)
-    return coarse64, coarse32[PASSED_ON:], middle[PASSED_ON:]
+    return coarse64, coarse32[PASSED_ON:], middle[PASSED_ON:MIDDLE], middle[MIDDLE:], fine[FINE:]

@@ -12,7 +12,6 @@ from odpiece.models.training.data import to_float
 from odpiece.models.training.precision import autocast
 from odpiece.models.training.runs import follow
 
-REPEATS = 2  # qualities at which each crop's latents are coded in a step
 FINE_TUNING = 0.3  # of the rates of joint training: the prior comes trained
 RATE_BALANCE = 0.6  # bits are weighted by q^-RATE_BALANCE: about equally a quality
 
@@ -43,16 +42,14 @@ class PriorRun:
 
     @torch.no_grad()
     def _tokens(self, batch):
-        """(bands, masks, octaves, quality) of the crops of a Batch at REPEATS random qualities each."""
+        """(bands, masks, octaves, quality) of the crops of a Batch, each at a random quality."""
         pixels = to_float(batch.pixels, self.processes.device)
-        highest = torch.as_tensor(batch.highest).repeat(REPEATS)
-        quality = objective.draw_quality(highest, self.generator).to(pixels.device)
+        quality = objective.draw_quality(batch.lowest, torch.as_tensor(batch.highest), self.generator).to(pixels.device)
         octaves = torch.as_tensor(octave_weights(quality.cpu()), device=pixels.device)
         steps = objective.band_steps(quality, pixels.device)
         with autocast(pixels.device):
-            latents = self.tokenizer.analysis(pixels)
-            masks = objective.kept_masks(quality[:, None, None].expand(-1, *latents[0].shape[2:]))
-            latents = tuple(z.repeat(REPEATS, 1, 1, 1) for z in latents)
+            latents = objective.analyze(self.tokenizer, pixels, quality)
+            masks = objective.kept_masks(quality[:, None, None].expand(-1, *latents[0].shape[2:]), len(latents))
             return objective.quantize(latents, masks, steps, self.prior, octaves), masks, octaves, quality
 
     def result(self):

@@ -13,6 +13,7 @@ from odpiece.models.prior import (
     SCALE_STEPS,
     SCALES,
     WEIGHT_BITS,
+    shift_of_rows,
 )
 
 SQUASH_SIZE = 1024  # magnitudes with an entry of their own
@@ -90,8 +91,10 @@ def logistic_table(symbols):
     largest = (symbols - 2) // 2
     offset = (np.arange(MEAN_STEPS) - MEAN_STEPS // 2)[:, None, None] / MEAN_STEPS
     scale = np.exp(LOWEST_SCALE + np.arange(SCALES) / SCALE_STEPS)[:, None]
-    distance = np.abs(np.arange(-largest, largest + 1) - offset)
-    upper, lower = (0.5 - distance) / scale, (-0.5 - distance) / scale
+    values = 1 << shift_of_rows().reshape(MEAN_STEPS, SCALES, 1)  # that a symbol stands for
+    middle = np.arange(-largest, largest + 1) * values - (values > 1) / 2
+    distance = np.abs(middle - offset)
+    upper, lower = (values / 2 - distance) / scale, (-values / 2 - distance) / scale
     p = 1 / (1 + np.exp(-upper.clip(-500, 500))) - 1 / (1 + np.exp(-lower.clip(-500, 500)))
     p = np.concatenate([p, np.maximum(1 - p.sum(axis=-1, keepdims=True), 0)], axis=-1)
     return p.reshape(-1, symbols)

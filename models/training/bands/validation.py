@@ -1,4 +1,4 @@
-"""Validation: PSNR and bits of the float prior on a folder of pictures, at six qualities."""
+"""Validation: PSNR and bits of the float prior on a folder of pictures, at eight qualities."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from odpiece.models.training.bands import objective
 from odpiece.models.training.data import to_float
 from odpiece.models.training.precision import autocast
 
-QUALITIES = (1, 4, 16, 64, 256, 1024)
+QUALITIES = (1, 4, 16, 64, 256, 1024, 2048, 4096)
 
 
 @torch.no_grad()
