@@ -42,10 +42,10 @@ class Processes:
 
     @torch.no_grad()
     def average_gradients(self, parameters):
-        """Make the gradients of `parameters` the mean over all processes."""
+        """Make the gradients of `parameters` the mean over all processes, which give gradients to the same ones."""
         if self.count == 1:
             return
-        gradients = [p.grad for p in parameters]
+        gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([g.flatten() for g in gradients])
         dist.all_reduce(flat)
         for gradient, mean in zip(gradients, (flat / self.count).split([g.numel() for g in gradients])):
