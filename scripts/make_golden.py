@@ -38,6 +38,8 @@ def golden_files():
     files = {f"photo-{coder.name.lower()}.odp": encode(part, 64, coder=coder) for coder in CoderId}
     files["pixel.odp"] = encode(photo[:1, :1], 1)
     files["photo-q1024.odp"] = encode(part, 1024)
+    files["photo-q4096.odp"] = encode(part[:70, :130], 4096)
+    files["photo-q1500.odp"] = encode(part[:70, :130], 1500)
     files["photo-truncated.odp"] = truncate(files["photo-q1024.odp"], 100)
     files["grey.odp"] = encode(part[..., 1], 64)
     files["mask.odp"] = encode(np.dstack([part, mask]), 64)

@@ -52,7 +52,7 @@ def test_the_life_of_a_model(checkpoint, capsys):
     facts = json.loads(printed(capsys, "models info mine --json"))
     assert facts["family"] == "one-d-piece" and facts["trained_tokens"] == 255 and facts["tables"] == []
     assert facts["sha256"][:8] in printed(capsys, "models list")
-    assert printed(capsys, "models verify") == "bands-1: intact\nmine: intact\n"
+    assert printed(capsys, "models verify") == "bands-2: intact\nmine: intact\n"
     main("encode photo.png --model mine -q 12 -o a.odp".split())
     main(f"encode photo.png --model {checkpoint.parent}/models/mine -q 12 -o b.odp".split())
     assert (checkpoint.parent / "a.odp").read_bytes() == (checkpoint.parent / "b.odp").read_bytes()
@@ -103,12 +103,12 @@ def test_tables_are_trained_and_used(tiny_copy, photo, tmp_path, monkeypatch, ca
         "encode photo.png --overlap 16",
         "encode photo.png --model nobody",
         "train prior --data . --minutes 1",
-        "train prior --data . --model bands-1",
-        "train prior --data . --model bands-1 --minutes 1",
+        "train prior --data . --model bands-2",
+        "train prior --data . --model bands-2 --minutes 1",
         "models info nobody",
         "models verify nobody",
         "models import-one-d-piece photo.png --size s -o mine",
-        "models import-one-d-piece photo.png --size s -o bands-1",
+        "models import-one-d-piece photo.png --size s -o bands-2",
         "models fetch one-d-piece-xl",
         "models fetch one-d-piece-s",
         "models fetch one-d-piece-s --sha256 12",
@@ -124,7 +124,7 @@ def test_wrong_options(folder, arguments):
 def test_damage_is_reported_for_each_model(tiny_copy, capsys):
     tiny_copy.path.write_bytes(b"")
     fails(errors.DamagedError, "models verify")
-    assert "bands-1: intact" in capsys.readouterr().out
+    assert "bands-2: intact" in capsys.readouterr().out
     main(["models", "list"])
 
 

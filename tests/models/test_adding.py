@@ -58,7 +58,7 @@ def test_names_are_taken_once(exported):
     with pytest.raises(OutputExistsError, match="mine"):
         add_model(exported)
     add_model(exported, force=True)
-    for name in ("bands-1", "../up"):
+    for name in ("bands-2", "../up"):
         with pytest.raises(OptionError):
             add_model(exported, name)
 
@@ -105,7 +105,7 @@ def test_the_commands(exported, capsys):
     assert sha256 in capsys.readouterr().err
     main("models list --json".split())
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
-    assert (first["name"], first["packaged"], first["family"]) == ("bands-1", True, "bands")
+    assert (first["name"], first["packaged"], first["family"]) == ("bands-2", True, "bands")
     assert (second["name"], second["packaged"], second["sha256"]) == ("new", False, sha256)
     assert second["fingerprint"] == sha256[:8] and second["bytes"] == load_model("new").path.stat().st_size
     load_model("new").path.write_bytes(b"")
@@ -113,5 +113,5 @@ def test_the_commands(exported, capsys):
         main("models verify --json".split())
     assert caught.value.code == DamagedError.exit_code
     intact, damaged = map(json.loads, capsys.readouterr().out.splitlines())
-    assert intact == {"name": "bands-1", "intact": True}
+    assert intact == {"name": "bands-2", "intact": True}
     assert not damaged["intact"] and "weights.safetensors" in damaged["error"]
