@@ -89,18 +89,13 @@ BANDS = (
     Band(block=16, latents=192, first_token=1024, groups=(8, 8, 16, 16, 16)),
     Band(block=8, latents=96, first_token=2048, groups=(4, 4, 8, 8, 8)),
 )
-USUAL_BANDS = 3  # those of the first 1024 tokens: the other two cost time where there are more
+USUAL_BANDS = 3  # those of the first 1024 tokens: all that qualities up to 1024 have
 FINE_SUFFIX = ".fine"  # of the names of the graphs that take all bands
 
 
-def bands_reached(tokens):
-    """How many bands the networks take for pieces of so many tokens, or to analyse for so many."""
-    return USUAL_BANDS if tokens <= BANDS[USUAL_BANDS].first_token else len(BANDS)
-
-
-def analysis_gain(q):
-    """float32 (...): the gain of the analysis's residual branches at quality `q`, 1 up to 1024 and 0 from 2048 on."""
-    return np.clip(11.0 - np.log2(np.asarray(q, dtype=np.float64)), 0.0, 1.0).astype(np.float32)
+def is_fine(q):
+    """Whether quality `q` is a high one: of all bands, by the exact analysis, in place of the usual one."""
+    return q > BANDS[USUAL_BANDS].first_token
 
 
 # Quantization steps at q = 1, 2, 4, ..., 4096: at each the step at which q tokens a piece are no longer
@@ -149,15 +144,15 @@ class Transform(Protocol):
     """The float half of a model: pictures to latents and back, on any backend.
 
     Pictures are uint8 (H, W, 3) sRGB with H and W multiples of 64; latents are a tuple of float32
-    arrays (latents, H / block, W / block), one a band, not yet divided by the step: of all bands, or the USUAL_BANDS
-    first where `analyze` is given no gain (see `analysis_gain`). `look` is one of LOOKS, `place` the
+    arrays (latents, H / block, W / block), one a band, not yet divided by the step: of the USUAL_BANDS first, or
+    of all for qualities that are fine (see `is_fine`), which are others. `look` is one of LOOKS, `place` the
     (row, column) of the latents' first piece in the picture: noise depends on it. Any may be called by several threads.
     `error` gives the faithful look's squared errors, of pixels in [-1, 1] and each weighted by its `importance`
     (float32 (H, W)), summed over each piece, float32 (H / 64, W / 64), and the gradients of their sum in the
     latents; no gradients unless asked for, at a third of the time.
     """
 
-    def analyze(self, pixels: np.ndarray, gain: float | None = None) -> tuple[np.ndarray, ...]: ...
+    def analyze(self, pixels: np.ndarray, fine: bool = False) -> tuple[np.ndarray, ...]: ...
 
     def synthesize(
         self, latents: tuple[np.ndarray, ...], q: int, look: str, place: tuple[int, int] = (0, 0)

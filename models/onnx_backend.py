@@ -34,13 +34,12 @@ BAND_PREFIXES = {
     "gradient": ("synthesis.", f"looks.{LOOKS[0]}."),
     **{look: ("synthesis.", f"looks.{look}.") for look in LOOKS},
 }
-PREFIXES = {  # of the tensors that each graph needs
+PREFIXES = {  # of the tensors among which are those that each graph needs
     **BAND_PREFIXES,
-    **{f"{name}{FINE_SUFFIX}": prefixes for name, prefixes in BAND_PREFIXES.items()},
+    **{f"{name}{FINE_SUFFIX}": ("exact.", *prefixes) for name, prefixes in BAND_PREFIXES.items()},
     "encoder": ("encoder.", "latent_tokens", "quantize."),
     "decoder": ("decoder.", "pixel_", "quantize."),
 }
-FINE_TENSORS = ("_rest.weight", ".gain")  # ends of the names of those that only graphs of all bands need
 
 
 def providers():
@@ -69,14 +68,17 @@ def cuda_fault():
 def _session(graph, tensors, device):
     """A session of the graph file `graph`, and the initializers it reads; `tensors` are {name: float array}.
 
-    The initializers do not copy the arrays, and the session does not hold them: keep both together.
+    Tensors that the graph does not name are left out. The initializers do not copy the arrays, and the session does not
+    hold them: keep both together.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = thread_limit() or 0  # 0: one a core; the results are the same bit by bit
-    arrays = {name: np.ascontiguousarray(t, dtype=np.float32) for name, t in tensors.items()}
+    data = graph.read_bytes()
+    named = {name: t for name, t in tensors.items() if name.encode() in data}
+    arrays = {name: np.ascontiguousarray(t, dtype=np.float32) for name, t in named.items()}
     values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     options.add_external_initializers(list(values), list(values.values()))
-    session = ort.InferenceSession(graph.read_bytes(), options, providers=PROVIDERS[device])
+    session = ort.InferenceSession(data, options, providers=PROVIDERS[device])
     session.disable_fallback()
     if device == "cuda" and CUDA not in session.get_providers():  # it goes on without, and only logs it
         raise DeviceError("onnxruntime could not start on the GPU: odpiece doctor says more")
@@ -133,15 +135,8 @@ class _Sessions:
             if name not in self._sessions:
                 graph = self._graph(name)
                 with making_network(graph, self.device):
-                    self._sessions[name] = _session(graph, self._tensors(name), self.device)
+                    self._sessions[name] = _session(graph, self._load(*PREFIXES[name]), self.device)
             return self._sessions[name][0]
-
-    def _tensors(self, name):
-        """{name: float array} of those that the graph `name` needs."""
-        tensors = self._load(*PREFIXES[name])
-        if name.endswith(FINE_SUFFIX):
-            return tensors
-        return {key: tensor for key, tensor in tensors.items() if not key.endswith(FINE_TENSORS)}
 
 
 class OnnxTransform(_Sessions):
@@ -151,13 +146,9 @@ class OnnxTransform(_Sessions):
     """
 
     @library_errors
-    def analyze(self, pixels, gain=None):
-        if gain is None:
-            bands = self._get("analysis").run(_names("band", USUAL_BANDS), {"pixels": pixels})
-        else:
-            feed = {"pixels": pixels, "gain": np.array([gain], dtype=np.float32)}
-            bands = self._get("analysis" + FINE_SUFFIX).run(_names("band", len(BANDS)), feed)
-        return tuple(b[0] for b in bands)
+    def analyze(self, pixels, fine=False):
+        part, count = ("analysis" + FINE_SUFFIX, len(BANDS)) if fine else ("analysis", USUAL_BANDS)
+        return tuple(b[0] for b in self._get(part).run(_names("band", count), {"pixels": pixels}))
 
     @library_errors
     def synthesize(self, latents, q, look, place=(0, 0)):

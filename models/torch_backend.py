@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from odpiece.models.backends import library_errors, making_network
-from odpiece.models.interface import PIECE, USUAL_BANDS, grain, octave_weights
+from odpiece.models.interface import PIECE, grain, octave_weights
 from odpiece.models.nets.bands.transform import NATURAL, Architecture, Tokenizer
 from odpiece.models.nets.one_d_piece.architecture import Architecture as OneDPieceArchitecture
 from odpiece.models.nets.one_d_piece.network import OneDPiece
@@ -64,7 +64,7 @@ class TorchTransform:
         with self._lock:
             if self._network is None:
                 with making_network("the weights file", self.device):
-                    network = _network(self._architecture, self._load("analysis.", "synthesis.", "looks."))
+                    network = _network(self._architecture, self._load("analysis.", "synthesis.", "looks.", "exact."))
                     self._network = network.to(self.device, memory_format=torch.channels_last)
         return self._network
 
@@ -87,17 +87,14 @@ class TorchTransform:
 
     @library_errors
     @torch.no_grad()
-    def analyze(self, pixels, gain=None):
-        gain = None if gain is None else self._tensor(np.array([gain], dtype=np.float32))
-        return tuple(z[0].cpu().numpy() for z in self._get().analysis(self._pixels(pixels), gain))
+    def analyze(self, pixels, fine=False):
+        return tuple(z[0].cpu().numpy() for z in self._get().analyze(self._pixels(pixels), fine))
 
     @library_errors
     @torch.no_grad()
     def synthesize(self, latents, q, look, place=(0, 0)):
         grains = [self._grain(latents[0].shape[1:], place, n) for n in (16, 8)] if look == NATURAL else None
-        octaves, bands = self._octaves(q), self._bands(latents)
-        x = self._get().synthesis(bands[:USUAL_BANDS], octaves)
-        x = self._get().looks[look](x, octaves, bands[USUAL_BANDS:], grains)
+        x = self._get().decode(self._bands(latents), self._octaves(q), look, grains)
         x = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         return x[0].permute(1, 2, 0).contiguous().cpu().numpy()
 

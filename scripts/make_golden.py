@@ -39,6 +39,7 @@ def golden_files():
     files["pixel.odp"] = encode(photo[:1, :1], 1)
     files["photo-q1024.odp"] = encode(part, 1024)
     files["photo-q4096.odp"] = encode(part[:70, :130], 4096)
+    files["photo-static-q4096.odp"] = encode(part[:64, :64], 4096, coder=CoderId.STATIC)
     files["photo-q1500.odp"] = encode(part[:70, :130], 1500)
     files["photo-truncated.odp"] = truncate(files["photo-q1024.odp"], 100)
     files["grey.odp"] = encode(part[..., 1], 64)

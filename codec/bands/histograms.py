@@ -18,7 +18,7 @@ from odpiece.codec.bands.quantization import draft, source, whole_pieces
 from odpiece.codec.bands.tokens import LENGTHS
 from odpiece.codec.bands.walk import walk
 from odpiece.codec.range_coder import level_table, to_table
-from odpiece.models.interface import Q_OCTAVES, TOKENS, USUAL_BANDS, analysis_gain, bands_reached
+from odpiece.models.interface import Q_OCTAVES, is_fine
 
 PASSES = 2  # rate-aware rounding needs tables: the first pass has level ones
 STRENGTH = 4.0  # pseudo-counts a row
@@ -79,7 +79,7 @@ def at_octaves(pictures):
     """(latents, q) of each picture, as `analyze` gives them, at the qualities 1, 2, 4, ..., 4096."""
     for usual, fine in pictures:
         for q in (1 << n for n in range(Q_OCTAVES)):
-            latents = usual if bands_reached(q) == USUAL_BANDS else fine
+            latents = fine if is_fine(q) else usual
             if latents:
                 yield latents, q
 
@@ -101,12 +101,12 @@ def fit_learned(prior, latents, static, law):
 
 
 def analyze(transform, pictures):
-    """Latents of uint8 (H, W, 3) pictures, a list of pairs: those of the usual bands, and those of q = 2048 and up.
+    """Latents of uint8 (H, W, 3) pictures, a list of pairs: those of usual qualities, and those of high ones.
 
     The second are () but of the first FINE_PICTURES.
     """
     pieces = enumerate(map(whole_pieces, tqdm(pictures, desc="analyze", disable=None)))
-    fine = partial(transform.analyze, gain=analysis_gain(TOKENS))
+    fine = partial(transform.analyze, fine=True)
     return [(transform.analyze(p), fine(p) if i < FINE_PICTURES else ()) for i, p in pieces]
 
 

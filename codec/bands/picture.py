@@ -13,9 +13,9 @@ from odpiece.codec.family import EFFORT, Analyzed, Contents, pack
 from odpiece.formats.container import CoderId
 from odpiece.formats.errors import DamagedError, OptionError
 from odpiece.formats.resampling import enlarged
-from odpiece.models.interface import BANDS, BANDS_FAMILY, LATENTS_PER_TOKEN, LOOKS, TOKENS, USUAL_BANDS, analysis_gain
+from odpiece.models.interface import BANDS, BANDS_FAMILY, LATENTS_PER_TOKEN, LOOKS, TOKENS, USUAL_BANDS, is_fine
 
-COARSE, USUAL = (BANDS[i].first_token for i in (USUAL_BANDS - 1, USUAL_BANDS))  # qualities that these bands end at
+COARSE, USUAL, FINER = (band.first_token for band in BANDS[USUAL_BANDS - 1 :])  # qualities that these bands end at
 FEW = 1 << 26  # numbers in a picture up to which the latents of all bands are kept, whatever its first quality is
 RAW_BITS = 6  # a latent, under an alphabet of 64
 
@@ -66,20 +66,20 @@ class BandsPicture(Analyzed):
         super().__init__(pixels, model, metadata, scale)
         self._id, self._fixed = CoderId.LEARNED if coder is None else coder, check_flag(fixed, "fixed")
         self._coder = coder_of(self._id, model)
-        self._latents, self._most, self._gain = (), 0, None
+        self._latents, self._most = (), 0
 
     def _latents_at(self, q):
         """Latents that hold all that quality `q` codes, found once for all qualities that have the same."""
-        gain, reach = float(analysis_gain(q)), self._reach(q)
-        if gain != self._gain or reach > self._most:
-            self._gain, self._most = gain, reach
+        reach = self._reach(q)
+        if reach > self._most or is_fine(reach) != is_fine(self._most):
+            self._most = reach
             self._latents = analyze(self.model.transform, self._coded, reach)
         return self._latents
 
     def _reach(self, q):
         """The largest quality of those for which the latents are found together with those for `q`."""
-        if q > USUAL:
-            return q if analysis_gain(q) else TOKENS
+        if is_fine(q):
+            return FINER if q <= FINER else TOKENS
         return COARSE if q <= COARSE and self._coded.size > FEW else USUAL
 
     def encode(self, q, *, effort=EFFORT, slope=1.0, last=False):

@@ -10,7 +10,7 @@ import numpy as np
 
 from odpiece.codec.bands.quantization import dequantize, whole_pieces
 from odpiece.codec.bands.tokens import Tokens
-from odpiece.models.interface import BANDS, PIECE, TOKENS, USUAL_BANDS, analysis_gain, bands_reached
+from odpiece.models.interface import BANDS, PIECE, TOKENS, USUAL_BANDS, is_fine
 
 SIDE, MARGIN = 48, 4  # pieces
 WHOLE = (SIDE + 2 * MARGIN) ** 2  # pieces that go in one run
@@ -74,16 +74,15 @@ def padded_pixels(pixels, pieces):
 def analyze(transform, pixels, q=TOKENS):
     """Latents of `pixels`, (H, W, 3) or grey (H, W), for quality `q` as Transform.analyze gives them.
 
-    In place of usual bands that `q` does not reach are zeros that take no memory and cannot be written to.
+    In place of bands that `q` does not reach are zeros that take no memory and cannot be written to.
     """
     rows, columns = (-(-n // PIECE) for n in pixels.shape[:2])
-    gain = None if bands_reached(q) == USUAL_BANDS else float(analysis_gain(q))
     found = []
-    for band in BANDS[: bands_reached(q)]:
+    for band in BANDS if is_fine(q) else BANDS[:USUAL_BANDS]:
         shape = band.latents, rows * band.side, columns * band.side
         found.append(np.empty(shape, np.float32) if band.first_token < q else np.broadcast_to(np.float32(0), shape))
     for window in _runs(rows, columns):
-        parts = transform.analyze(padded_pixels(pixels, window.outer), gain)
+        parts = transform.analyze(padded_pixels(pixels, window.outer), is_fine(q))
         for band, whole, part in zip(BANDS, found, parts):
             if band.first_token < q:
                 crop(whole, band, window.inner)[:] = crop(part, band, window.inside)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("odp_in_pillow")
 @st.composite
 def headers(draw):
     """Headers of the installed model (mostly) and of any other field."""
-    q = draw(st.integers(1, 1024))
+    q = draw(st.integers(1, 4096))
     return Header(
         draw(SMALL_SIDES),
         draw(SMALL_SIDES),

@@ -18,7 +18,7 @@ def photo(example):
 def test_arrays_of_tokens_follow_the_layout():
     rng = np.random.default_rng(0)
     bands = tuple(rng.integers(-9, 10, (b.latents, 2 * b.side, 3 * b.side)).astype(np.int32) for b in BANDS)
-    array = Tokens(np.full((2, 3), 1024), bands).to_array(1024)
+    array = Tokens(np.full((2, 3), 4096), bands).to_array(4096)
     for band, z in zip(BANDS, bands):
         for latent, row, column in zip(*(rng.integers(0, n, 50) for n in z.shape)):
             token = band.token_index[latent, row % band.side, column % band.side]
@@ -26,12 +26,12 @@ def test_arrays_of_tokens_follow_the_layout():
             assert found == z[latent, row, column]
 
 
-@pytest.mark.parametrize("count", [1, 16, 40, 1024])
+@pytest.mark.parametrize("count", [1, 16, 40, 1024, 4096])
 def test_arrays_and_tokens_round_trip(count):
     array = np.random.default_rng(1).integers(-40, 41, (2, 3, count, 3)).astype(np.int16)
     tokens = Tokens.from_array(array)
     np.testing.assert_array_equal(tokens.to_array(count), array)
-    assert (tokens.lengths == count).all() and not tokens.to_array(1024)[:, :, count:].any()
+    assert (tokens.lengths == count).all() and not tokens.to_array(4096)[:, :, count:].any()
 
 
 def test_tokens_are_those_of_the_file(photo):

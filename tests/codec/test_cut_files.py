@@ -72,7 +72,7 @@ def test_without_permission_a_cut_file_is_an_error(photo):
 
 
 @pytest.mark.parametrize("coder", CoderId)
-@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 50, 64, 65, 199, 200, 1024])
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 50, 64, 65, 199, 200, 1024, 4096])
 def test_truncate_keeps_exactly_the_first_tokens(photo, coder, count):
     data = encode(photo[:128], 200, coder=coder)
     short = read(truncate(data, count))

@@ -125,7 +125,7 @@ def test_shipped_weights_keep_within_the_exact_range():
 
 
 def test_payload_is_close_to_the_integer_cross_entropy(photo):
-    for q in (1, 16, 64, 1024):
+    for q in (1, 16, 64, 1024, 4096):
         contents = read(encode(photo, q))
         coder = LearnedCoder(contents.model.prior)
         ideal = sum(group.bits for group in contents.groups)
@@ -141,7 +141,7 @@ def test_learned_beats_static_beats_raw(photo):
     assert sizes == sorted(sizes) and sizes[0] < 0.95 * sizes[1]
 
 
-@pytest.mark.parametrize("q", [1, 3, 64, 700, 1024])
+@pytest.mark.parametrize("q", [1, 3, 64, 700, 1024, 4096])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 2)])
 def test_learned_coder_round_trip_of_wild_tokens(q, shape):
     """Values no picture has, escapes among them, decode to themselves."""
@@ -152,7 +152,7 @@ def test_learned_coder_round_trip_of_wild_tokens(q, shape):
         size = band.latents, rows * band.side, columns * band.side
         wild = rng.integers(-32767, 32768, size)
         bands.append(np.where(rng.random(size) < 0.02, wild, rng.integers(-3, 4, size)).astype(np.int32))
-    tokens = Tokens(np.full(shape, 1024), tuple(bands)).first(q)
+    tokens = Tokens(np.full(shape, 4096), tuple(bands)).first(q)
     coder = LearnedCoder(load_model().prior)
     decoded, _ = walk(Reader(_payload(tokens, q, coder)), coder, q, rows, columns)
     assert decoded.sha256 == tokens.sha256

@@ -19,7 +19,9 @@ from odpiece.formats.errors import DamagedError, ImageError, NotOdpError, Odpiec
 from odpiece.formats.images import read_image
 from odpiece.models.library import Model, load_model
 
-SPREAD = sorted({*range(1, 21), *(int(n) + d for n in LENGTHS[7:-1] for d in (-1, 0, 1)), 1023, 1024})
+SPREAD = sorted(
+    {*range(1, 21), *(int(n) + d for n in LENGTHS[7:-1] for d in (-1, 0, 1)), 1023, 1024, 1025, 2048, 2049, 4096}
+)
 
 
 def psnr(a, b):
@@ -59,7 +61,7 @@ def test_picture_resembles_the_original(photo):
 
 
 def test_a_larger_q_gives_more_quality_and_more_bytes(example):
-    files = [encode(example, q) for q in (1, 4, 16, 64, 256, 1024)]
+    files = [encode(example, q) for q in (1, 4, 16, 64, 256, 1024, 2048, 4096)]
     quality = [psnr(decode(data), example) for data in files]
     assert (np.diff(quality) > 0).all(), quality
     assert (np.diff([len(data) for data in files]) > 0).all()

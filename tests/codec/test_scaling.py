@@ -71,7 +71,7 @@ def test_cut_files_give_what_is_certain(photo):
 
 @pytest.mark.parametrize("scale, most", [("1/2", 256), ("1/4", 64)])
 def test_a_piece_has_no_more_tokens_than_there_are(photo, scale, most):
-    assert read(encode(photo[:64, :64], most, scale=scale, **RAW)).header.q == 1024
+    assert read(encode(photo[:64, :64], most, scale=scale, **RAW)).header.q == 4096
     with pytest.raises(OptionError, match=f"q is {most + 1}, at scale {scale} give at most {most}"):
         encode(photo[:64, :64], most + 1, scale=scale, **RAW)
 
@@ -106,7 +106,7 @@ def test_small_pictures_and_high_qualities_stay_as_they_are(photo, example):
     assert edge.size == MOST_PIXELS and scaled(edge).scales == (1,)
     assert scaled(np.zeros((255, 2000), np.uint8)).scales == (1,)
     picture = scaled(np.zeros((513, 512), np.uint8))
-    assert picture.scales == (1, 2, 4) and picture.best(256) == picture.best(1024) == 1
+    assert picture.scales == (1, 2, 4) and picture.best(256) == picture.best(4096) == 1
 
 
 @dataclass
@@ -138,7 +138,7 @@ def test_the_scale_that_is_better_for_the_bytes_is_best(q, expected, tenfold):
     loss = 10 ** (GAIN * np.log((HEADER_BYTES + 8000) / (HEADER_BYTES + sizes[tenfold])) / 10)
     for factor, kept in ((0.99, True), (1.01, False)):
         errors = {1: 100.0, 2: 1e4, 4: 1e4, tenfold: 100.0 * loss * factor}
-        if q < 256 and q * tenfold**2 <= 1024:
+        if q < 256 and q * tenfold**2 <= 4096:
             assert (Scaled(make, None, (1, 2, 4)).best(q) == tenfold) == kept
 
 
@@ -165,7 +165,7 @@ def test_sizes_are_met_at_the_scale_that_suits(large, size):
 def test_a_huge_size_takes_the_true_size(large):
     pixels = large[:, :500]  # of more than MOST_PIXELS
     data = encode_to_size(pixels, 10**7, coder=CoderId.STATIC, effort=0)
-    assert (read(data).header.scale, read(data).header.q) == (1, 1024)
+    assert (read(data).header.scale, read(data).header.q) == (1, 4096)
 
 
 def test_qualities_are_those_of_the_true_size(large):

@@ -47,7 +47,7 @@ def test_the_file_is_never_above_the_size_and_close_to_it(example, size, trials)
     data = encode_to_size(example, size, effort=0)
     assert size - max(2, 0.03 * size) <= len(data) <= size
     assert len(trials) <= MOST_TRIALS
-    assert all(1 <= q <= 1024 and slope > 0.999 for q, slope in trials)
+    assert all(1 <= q <= 4096 and slope > 0.999 for q, slope in trials)
     assert decode(data).shape == example.shape
 
 
@@ -65,14 +65,14 @@ def test_effort_makes_a_better_file_of_the_same_size(example):
 
 
 def test_the_default_effort_is_that_of_encode(photo):
-    assert encode_to_size(photo[:64, :64], 10**6) == encode(photo[:64, :64], 1024)
+    assert encode_to_size(photo[:64, :64], 10**6) == encode(photo[:64, :64], 4096)
 
 
 @pytest.mark.parametrize("size", [3000, 5000, 10**6])
 def test_a_huge_size_gives_the_best_quality_at_once(example, size, trials):
     data = encode_to_size(example[:128, :128], size, effort=0)
     assert 1 <= len(trials) <= 3
-    assert data == encode(example[:128, :128], 1024, effort=0)
+    assert data == encode(example[:128, :128], 4096, effort=0)
 
 
 def test_a_size_below_the_smallest_file_is_an_error(photo):
@@ -93,7 +93,7 @@ def test_less_than_a_byte_names_the_smallest_file(bits, photo):
 @pytest.mark.parametrize("target", [1e300, 10**400], ids=["a float", "a whole number"])
 def test_an_absurd_size_is_the_best_quality(target, photo):
     pixels = photo[:64, :64]
-    best = encode(pixels, 1024, effort=0)
+    best = encode(pixels, 4096, effort=0)
     assert encode_to_size(pixels, target, effort=0) == best
     if isinstance(target, float):
         assert encode_to_bpp(pixels, target, effort=0) == best
@@ -130,7 +130,7 @@ def test_a_psnr_below_all_gives_the_smallest_file(photo, trials):
 
 def test_a_psnr_out_of_reach_is_an_error(example):
     pixels = example[:64, :64]
-    best = psnr(pixels, decode(encode(pixels, 1024, effort=0)))
+    best = psnr(pixels, decode(encode(pixels, 4096, effort=0)))
     with pytest.raises(OptionError, match=f" {PSNR.reached(best)} "):
         encode_to_psnr(pixels, 90.0, effort=0)
 
@@ -180,7 +180,7 @@ def made_up(monkeypatch):
 
         class Picture:
             pixels = np.zeros((256, 256, 3), dtype=np.uint8)
-            highest, scales = 1024, (1,)
+            highest, scales = 4096, (1,)
 
             def __init__(self, pixels):
                 pass
@@ -206,7 +206,7 @@ def made_up(monkeypatch):
 def test_all_laws_of_growth(name, size, made_up):
     """The oracle knows the smallest and the largest file."""
     law = LAWS[name]
-    smallest, largest = law.size(1, 4.0), law.size(1024, 1.0)
+    smallest, largest = law.size(1, 4.0), law.size(4096, 1.0)
     sizes = made_up(law)
     try:
         data = encode_to_size(None, size)

@@ -24,7 +24,7 @@ SMALL_MEMORY = 1 << 20  # bytes
 def headers(draw):
     width = draw(st.integers(1, 1024))
     height = draw(st.integers(1, 1024))
-    q = draw(st.integers(1, 1024))
+    q = draw(st.integers(1, 4096))
     header = Header(
         width,
         height,

@@ -21,8 +21,16 @@ from odpiece.formats.resampling import enlarged
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = sorted((ROOT / "tests" / "golden").glob("*.odp"))
-BANDS = ((64, 48, 0, (1, 1, 2, 4, 8)), (32, 36, 16, (1, 1, 2, 4, 4)), (16, 180, 64, (1, 1, 2, 4, 8, 12, 16, 16)))
+BANDS = (  # block, latents, first token, groups
+    (64, 48, 0, (1, 1, 2, 4, 8)),
+    (32, 36, 16, (1, 1, 2, 4, 4)),
+    (16, 180, 64, (1, 1, 2, 4, 8, 12, 16, 16)),
+    (16, 192, 1024, (8, 8, 16, 16, 16)),
+    (8, 96, 2048, (4, 4, 8, 8, 8)),
+)
+ROWS = (48, 36, 60, 64, 32)  # of a static table
 LENGTHS = (0, 1, 2, 4, 8, 16, 20, 24, 32, 48, 64, 80, 96, 128, 192, 320, 512, 768, 1024)
+LENGTHS += (1152, 1280, 1536, 1792, 2048, 2304, 2560, 3072, 3584, 4096)
 ALL = (1 << 64) - 1
 
 
@@ -55,7 +63,8 @@ def read_header(file):
     h["width"], h["height"] = file.varint() + 1, file.varint() + 1
     flags = file.number(1) if fields >> 12 & 1 else 0
     h["grey"], h["chunks"] = bool(flags & 2), bool(flags & 4)
-    h["scale"] = {0: 1, 1: 2, 2: 4}[flags >> 4]
+    h["q"] += (flags >> 6) * 1024
+    h["scale"] = {0: 1, 1: 2, 2: 4}[flags >> 4 & 3]
     h["limit"] = file.varint() + 1 if flags & 1 else h["q"]
     h["fields"] = file.data[: file.at]
     h["rows"], h["columns"] = (math.ceil(math.ceil(h[side] / h["scale"]) / 64) for side in ("height", "width"))
@@ -76,7 +85,7 @@ def read_chunks(file):
 
 
 def borders(count, q):
-    side = 64 if q <= 16 else 32 if q <= 64 else 16
+    side = 64 if q <= 16 else 32 if q <= 64 else 16 if q <= 2048 else 8
     parts = -(-count // side)
     return [i * count // parts for i in range(parts + 1)]
 
@@ -141,7 +150,7 @@ class RangeDecoder:
 def tables(coder):
     """(lengths rows, latents rows by (octave, class, latent)) of the raw or the static coder."""
     if coder == 0:
-        return np.array([[883_017] + [883_010] * 18] * 11), np.full((11, 4, 264, 64), (1 << 18) - 1)
+        return np.array([[578_543] + [578_523] * 28] * 13), np.full((13, 4, 240, 64), (1 << 18) - 1)
     name = json.loads((ROOT / "models/weights/index.json").read_text())["default"]
     with safe_open(ROOT / "models" / "weights" / f"{name}.safetensors", framework="numpy") as tensors:
         return tensors.get_tensor("static.lengths"), tensors.get_tensor("static.latents")
@@ -154,13 +163,13 @@ def read_tokens(payload, h, rows, columns):
     full = next(i for i, length in enumerate(LENGTHS) if length >= h["limit"])
     steps = np.array([decoder.row(length_rows[octave]) for _ in range(rows * columns)]).reshape(rows, columns)
     lengths = np.minimum(np.array(LENGTHS)[full - steps], h["limit"])
-    classes = np.array([0, 1, 1, 2, 2] + [3] * 14)[steps]
-    return lengths, [_band(decoder, h["coder"], b, lengths, classes, latent_rows[octave]) for b in range(3)]
+    classes = np.array([0, 1, 1, 2, 2] + [3] * 24)[steps]
+    return lengths, [_band(decoder, h["coder"], b, lengths, classes, latent_rows[octave]) for b in range(5)]
 
 
 def _band(decoder, coder, number, lengths, classes, rows):
     block, latents, first, groups = BANDS[number]
-    side, offset = 64 // block, sum(b[1] for b in BANDS[:number])
+    side, offset = 64 // block, sum(ROWS[:number])
     out = np.zeros((latents, lengths.shape[0] * side, lengths.shape[1] * side), int)
     start = 0
     for ranks in groups:
@@ -170,7 +179,8 @@ def _band(decoder, coder, number, lengths, classes, rows):
             piece = y // side, x // side
             if token < lengths[piece]:
                 phase = 0 if number else {(0, 0): 0, (1, 1): 1}.get((y % 2, x % 2), 2)
-                row = (classes[piece], offset + 3 * start + k) if coder else (0, 0)
+                latent = 3 * start + k
+                row = (classes[piece], offset + latent * ROWS[number] // latents) if coder else (0, 0)
                 places[phase].append((row, (3 * start + k, y, x)))
         for phase in places:
             _phase(decoder, sorted(phase, key=lambda place: place[0]), rows, out)
@@ -234,7 +244,7 @@ def test_the_reader_agrees_about_header_chunks_and_segments(path):
     assert segments == [(segment.payload, segment.checksum) for segment in ours.segments]
 
 
-@pytest.mark.parametrize("name", ["photo-raw", "photo-static", "segments-raw"])
+@pytest.mark.parametrize("name", ["photo-raw", "photo-static", "photo-static-q4096", "segments-raw"])
 def test_the_reader_agrees_about_tokens(name):
     data = (ROOT / "tests" / "golden" / f"{name}.odp").read_bytes()
     header, _, segments = parse(data)
@@ -253,9 +263,10 @@ def test_the_reader_agrees_about_tokens(name):
     assert whole % 256 ** header["checksum_bytes"] == header["checksum"]
 
 
-def test_the_reader_agrees_about_escapes(random_tokens):
+@pytest.mark.parametrize("q", [90, 3000])
+def test_the_reader_agrees_about_escapes(q, random_tokens):
     """Values that no photograph has, lengths of all kinds."""
-    q, writer, tokens = 90, Writer(), random_tokens(2, 2, 90, escapes=0.02)
+    writer, tokens = Writer(), random_tokens(2, 2, q, escapes=0.02)
     walk(writer, RawCoder(), q, 2, 2, tokens)
     lengths, bands = read_tokens(writer.to_bytes(), {"q": q, "limit": q, "coder": 0}, 2, 2)
     assert token_bytes(lengths, bands) == tokens.to_bytes()

@@ -9,9 +9,9 @@ residual branches that start at zero, so an untrained network is an orthonormal 
     looks      from there to pixels, one for each look: "faithful" is nearest to the original, "natural" has
                the texture of photographs
 
-What the layers to 1/8 and to 1/16 leave out is in bands 4 and 3, which only high qualities have. There the picture
-must come back exactly: above q = 1024 the residual branches of the analysis fade out, up to q = 2048, and each of the
-synthesis has a gain that is learned.
+High qualities, above q = 1024, need the picture back exactly. They have an analysis of their own, orthonormal matrices
+near to the linear layers (`Exact`), with bands 3 and 4 for what those layers leave out. The synthesis and the looks
+then have the transposes of these matrices, and gains, which are learned, for their residual branches.
 """
 
 from dataclasses import asdict, dataclass
@@ -22,11 +22,12 @@ from torch import nn
 
 from odpiece.models.interface import BANDS, GRAIN, LOOKS, Q_OCTAVES, USUAL_BANDS
 
-USUAL_OCTAVES = 11  # those up to q = 1024
+FIRST_FINE = 10  # the octave from which on high qualities have gains: q = 1024
 PASSED_ON = 12  # channels of a band's grid that go on to the next coarser band
 PATCH = 8  # pixels along the side of the finest patch
 FINE = 3 * PATCH**2 - BANDS[4].latents  # channels at 1/8 that go on
 MIDDLE = 4 * FINE - BANDS[3].latents  # channels at 1/16: those of band 2, and those that go on
+JOIN = 4 * PASSED_ON  # channels at 1/32 and 1/64
 FAITHFUL, NATURAL = LOOKS
 
 
@@ -75,12 +76,11 @@ def conv3(inputs, outputs, bias=False):
 
 
 class Residual(nn.Module):
-    """x + gain * scale * conv(silu(conv(x / scale) + rest) - silu(rest)), (B, channels, h, w) to the same shape.
+    """x + scale * conv(silu(conv(x / scale) + rest) - silu(rest)), (B, channels, h, w) to the same shape.
 
-    The gain is given, or learned where `conditioned`, and 1 up to q = 1024. `rest` is a bias, which may depend on
-    the quality: what a hidden unit is where it sees nothing. The branch then gives nothing, too. `scale`
-    (channels,) is the spread of each channel and keeps the branch's inputs near unit size. It is ones in shipped
-    weights, where `fold` has moved it into the convolutions.
+    `rest` is a bias, which may depend on the quality: what a hidden unit is where it sees nothing. The branch then
+    gives nothing, too. `scale` (channels,) is the spread of each channel and keeps the branch's inputs near unit size.
+    It is ones in shipped weights, where `fold` has moved it into the convolutions.
     """
 
     def __init__(self, channels, hidden, conditioned=False):
@@ -89,19 +89,18 @@ class Residual(nn.Module):
         self.reduce = conv3(hidden, channels)
         nn.init.zeros_(self.reduce.weight)
         self.condition = nn.Parameter(torch.zeros(Q_OCTAVES, hidden)) if conditioned else None
-        self.gain = nn.Parameter(torch.zeros(Q_OCTAVES - USUAL_OCTAVES)) if conditioned else None
+        self.gain = nn.Parameter(torch.zeros(Q_OCTAVES - FIRST_FINE)) if conditioned else None
         self.register_buffer("scale", torch.ones(channels))
 
-    def forward(self, x, octaves=None, gain=None):
-        """`octaves` are octave weights (B, 13) where conditioned, else `gain` may be given, (B,)."""
+    def forward(self, x, octaves=None, fine=False):
+        """`octaves` are octave weights (B, 13) where conditioned. Where `fine` the branch has its gain."""
         scale = self.scale[:, None, None]
         h, rest = self.expand(x / scale), self.expand.bias[None]
         if self.condition is not None:
             condition = octaves @ self.condition
             h, rest = h + condition[:, :, None, None], rest + condition
-            gain = 1 + octaves[:, USUAL_OCTAVES:] @ (self.gain - 1)
         branch = scale * self.reduce(F.silu(h) - F.silu(rest)[:, :, None, None])
-        return x + (branch if gain is None else gain[:, None, None, None] * branch)
+        return x + ((octaves[:, FIRST_FINE:] @ self.gain)[:, None, None, None] * branch if fine else branch)
 
     @torch.no_grad()
     def fold(self):
@@ -122,68 +121,110 @@ def _residuals(count, channels, hidden, conditioned=False):
     return nn.ModuleList(Residual(channels, hidden, conditioned) for _ in range(count))
 
 
+class Exact(nn.Module):
+    """The analysis of high qualities, and its inverse: a rotation of every patch of the picture, level by level.
+
+    Each level is an orthonormal matrix, see training/bands/exact.py. `latents` gives those of all bands of float
+    (B, 3, H, W). The others are the steps of the way back, each to twice the resolution, or PATCH times.
+    """
+
+    def __init__(self):
+        super().__init__()
+        for name, size in (("patch", 3 * PATCH**2), ("merge16", 4 * FINE), ("merge32", JOIN), ("merge64", JOIN)):
+            self.register_buffer(name, torch.eye(size))
+
+    def latents(self, pixels):
+        x, band4 = _rotated(pixels, self.patch, PATCH).split([FINE, BANDS[4].latents], 1)
+        x, band3 = _rotated(x, self.merge16, 2).split([MIDDLE, BANDS[3].latents], 1)
+        x, band2 = x.split([PASSED_ON, BANDS[2].latents], 1)
+        x, band1 = _rotated(x, self.merge32, 2).split([PASSED_ON, BANDS[1].latents], 1)
+        return _rotated(x, self.merge64, 2), band1, band2, band3, band4
+
+    def split64(self, x):
+        return _turned_back(x, self.merge64, 2)
+
+    def split32(self, x):
+        return _turned_back(x, self.merge32, 2)
+
+    def split16(self, x, band3):
+        return _turned_back(torch.cat([x, band3], 1), self.merge16, 2)
+
+    def pixels(self, x, band4):
+        return _turned_back(torch.cat([x, band4], 1), self.patch, PATCH)
+
+
+def _rotated(x, matrix, size):
+    """`matrix` (n, n) times each square of size x size of `x` (B, n / size^2, h, w)."""
+    with torch.autocast(x.device.type, enabled=False):
+        return F.conv2d(x.float(), matrix.view(len(matrix), x.shape[1], size, size), stride=size)
+
+
+def _turned_back(x, matrix, size):
+    """The inverse of `_rotated`."""
+    with torch.autocast(x.device.type, enabled=False):
+        return F.pixel_shuffle(F.conv2d(x.float(), matrix.T[:, :, None, None]), size)
+
+
 class Analysis(nn.Module):
     """float (B, 3, H, W) in [-1, 1], H and W multiples of 64, to a tuple of latents (B, C, H/block, W/block).
 
-    They are the usual ones, or those of all bands where a `gain` of the residual branches is given, float (B,).
+    They are those of the usual bands, for qualities up to q = 1024.
     """
 
     def __init__(self, arch):
         super().__init__()
-        a, join = arch, 4 * PASSED_ON
+        a = arch
         self.patch = Linear(3, FINE, PATCH)
-        self.patch_rest = Linear(3, BANDS[4].latents, PATCH)
         self.fine = _residuals(a.analysis_fine_blocks, FINE, a.fine_hidden)
         self.merge16 = Linear(FINE, MIDDLE, 2)
-        self.merge16_rest = Linear(FINE, BANDS[3].latents, 2)
         self.middle = _residuals(a.analysis_middle_blocks, MIDDLE, a.middle_hidden)
-        self.merge32 = Linear(PASSED_ON, join, 2)
-        self.coarse32 = _residuals(a.analysis_coarse_blocks, join, a.coarse_hidden)
-        self.merge64 = Linear(PASSED_ON, join, 2)
-        self.coarse64 = _residuals(a.analysis_coarse_blocks, join, a.coarse_hidden)
+        self.merge32 = Linear(PASSED_ON, JOIN, 2)
+        self.coarse32 = _residuals(a.analysis_coarse_blocks, JOIN, a.coarse_hidden)
+        self.merge64 = Linear(PASSED_ON, JOIN, 2)
+        self.coarse64 = _residuals(a.analysis_coarse_blocks, JOIN, a.coarse_hidden)
 
-    def forward(self, pixels, gain=None):
-        fine = _run(self.fine, self.patch(pixels), gain=gain)
-        x = _run(self.middle, self.merge16(fine), gain=gain)
-        usual = *self.coarse(x[:, :PASSED_ON], gain), x[:, PASSED_ON:]
-        return usual if gain is None else (*usual, self.merge16_rest(fine), self.patch_rest(pixels))
-
-    def coarse(self, x, gain=None):
-        """Bands 0 and 1 of the channels that go on at 1/16, float (B, PASSED_ON, H/16, W/16)."""
-        x = _run(self.coarse32, self.merge32(x), gain=gain)
-        return _run(self.coarse64, self.merge64(x[:, :PASSED_ON]), gain=gain), x[:, PASSED_ON:]
+    def forward(self, x):
+        x = self.patch(x)
+        x = _run(self.fine, x)
+        x = _run(self.middle, self.merge16(x))
+        x, band2 = x[:, :PASSED_ON], x[:, PASSED_ON:]
+        x = _run(self.coarse32, self.merge32(x))
+        x, band1 = x[:, :PASSED_ON], x[:, PASSED_ON:]
+        band0 = _run(self.coarse64, self.merge64(x))
+        return band0, band1, band2
 
 
 class Synthesis(nn.Module):
-    """The usual latents as `Analysis` gives them and octave weights (B, 13) to float (B, MIDDLE, H/16, W/16)."""
+    """The usual latents as `Analysis` gives them and octave weights (B, 13) to float (B, MIDDLE, H/16, W/16).
+
+    High qualities give an Exact, whose latents they then are.
+    """
 
     def __init__(self, arch):
         super().__init__()
-        a, join = arch, 4 * PASSED_ON
-        self.coarse64 = _residuals(a.synthesis_coarse_blocks, join, a.coarse_hidden, True)
-        self.split64 = Linear(join, join)
-        self.coarse32 = _residuals(a.synthesis_coarse_blocks, join, a.coarse_hidden, True)
-        self.split32 = Linear(join, join)
+        a = arch
+        self.coarse64 = _residuals(a.synthesis_coarse_blocks, JOIN, a.coarse_hidden, True)
+        self.split64 = Linear(JOIN, JOIN)
+        self.coarse32 = _residuals(a.synthesis_coarse_blocks, JOIN, a.coarse_hidden, True)
+        self.split32 = Linear(JOIN, JOIN)
         self.middle = _residuals(a.synthesis_middle_blocks, MIDDLE, a.middle_hidden, True)
 
-    def forward(self, latents, octaves):
-        *coarse, band2 = latents
-        return _run(self.middle, torch.cat([self.coarse(coarse, octaves), band2], 1), octaves)
-
-    def coarse(self, latents, octaves):
-        """Bands 0 and 1 to the channels that went on at 1/16, float (B, PASSED_ON, H/16, W/16)."""
-        band0, band1 = latents
-        x = _run(self.coarse64, band0, octaves)
-        x = torch.cat([F.pixel_shuffle(self.split64(x), 2), band1], 1)
-        return F.pixel_shuffle(self.split32(_run(self.coarse32, x, octaves)), 2)
+    def forward(self, latents, octaves, exact=None):
+        band0, band1, band2 = latents
+        fine = exact is not None
+        x = _run(self.coarse64, band0, octaves, fine)
+        x = exact.split64(x) if fine else F.pixel_shuffle(self.split64(x), 2)
+        x = _run(self.coarse32, torch.cat([x, band1], 1), octaves, fine)
+        x = exact.split32(x) if fine else F.pixel_shuffle(self.split32(x), 2)
+        return _run(self.middle, torch.cat([x, band2], 1), octaves, fine)
 
 
 class Look(nn.Module):
     """What `Synthesis` gives, and octave weights (B, 13), to float (B, 3, H, W), about [-1, 1].
 
-    `finest` are the latents of bands 3 and 4, or nothing where they are zero.
     A look with grain also takes a pair of noise (see interface.grain), (B, GRAIN, H/16, W/16) and (B, GRAIN,
-    H/8, W/8): where the latents say nothing, texture can be made of nothing else but a repeated pattern.
+    H/8, W/8): where the latents say nothing, texture can be made of nothing else but a repeated pattern. High
+    qualities give an Exact and the latents of bands 3 and 4, `finest`.
     """
 
     def __init__(self, arch, grain=False):
@@ -191,34 +232,33 @@ class Look(nn.Module):
         a = arch
         self.middle = _residuals(a.look_middle_blocks, MIDDLE, a.middle_hidden, True)
         self.split16 = Linear(MIDDLE, 4 * FINE)
-        self.split16_rest = Linear(BANDS[3].latents, 4 * FINE)
         self.fine = _residuals(a.look_fine_blocks, FINE, a.fine_hidden, True)
         self.patch = conv3(FINE, 3 * PATCH**2)
-        self.patch_rest = Linear(BANDS[4].latents, 3 * PATCH**2)
         self.grain16 = Linear(GRAIN, MIDDLE) if grain else None
         self.grain8 = Linear(GRAIN, FINE) if grain else None
         for layer in (self.grain16, self.grain8) if grain else ():
             nn.init.zeros_(layer.weight)
 
-    def forward(self, x, octaves, finest=(), grain=None):
+    def forward(self, x, octaves, grain=None, exact=None, finest=()):
+        fine = exact is not None
         if self.grain16 is not None:
             x = x + self.grain16(grain[0])
-        x = self.split16(_run(self.middle, x, octaves))
-        x = F.pixel_shuffle(x + self.split16_rest(finest[0]) if finest else x, 2)
+        x = _run(self.middle, x, octaves, fine)
+        x = exact.split16(x, finest[0]) if fine else F.pixel_shuffle(self.split16(x), 2)
         if self.grain8 is not None:
             x = x + self.grain8(grain[1])
-        x = self.patch(_run(self.fine, x, octaves))
-        return F.pixel_shuffle(x + self.patch_rest(finest[1]) if finest else x, PATCH)
+        x = _run(self.fine, x, octaves, fine)
+        return exact.pixels(x, finest[1]) if fine else F.pixel_shuffle(self.patch(x), PATCH)
 
 
-def _run(blocks, x, octaves=None, gain=None):
+def _run(blocks, x, octaves=None, fine=False):
     for block in blocks:
-        x = block(x, octaves, gain)
+        x = block(x, octaves, fine)
     return x
 
 
 class Tokenizer(nn.Module):
-    """Analysis, synthesis and looks of one architecture."""
+    """Analysis, synthesis and looks of one architecture, and what high qualities have in place of linear layers."""
 
     def __init__(self, arch):
         super().__init__()
@@ -226,8 +266,14 @@ class Tokenizer(nn.Module):
         self.analysis = Analysis(arch)
         self.synthesis = Synthesis(arch)
         self.looks = nn.ModuleDict({look: Look(arch, grain=look == NATURAL) for look in arch.looks})
+        self.exact = Exact()
 
-    def decode(self, latents, octaves):
-        """Latents as `analysis` gives them and octave weights (B, 13) to float (B, 3, H, W): the faithful look."""
-        x = self.synthesis(latents[:USUAL_BANDS], octaves)
-        return self.looks[FAITHFUL](x, octaves, latents[USUAL_BANDS:])
+    def analyze(self, pixels, fine=False):
+        """Latents of float (B, 3, H, W), a tuple: of the usual bands, or of all, for high qualities, where `fine`."""
+        return self.exact.latents(pixels) if fine else self.analysis(pixels)
+
+    def decode(self, latents, octaves, look=FAITHFUL, grain=None):
+        """Latents as `analyze` gives them and octave weights (B, 13) to float (B, 3, H, W), by one of the looks."""
+        exact = self.exact if len(latents) > USUAL_BANDS else None
+        x = self.synthesis(latents[:USUAL_BANDS], octaves, exact)
+        return self.looks[look](x, octaves, grain, exact, latents[USUAL_BANDS:])

@@ -22,10 +22,8 @@ def constrain(tokenizer):
     colours = COLOURS.to(a.patch.weight)
     eye = torch.eye(COUNT).to(colours)
     _fix_response(a.patch.weight, colours, PATCH * _first(len(a.patch.weight), eye))
-    _fix_response(a.patch_rest.weight, colours, _first(len(a.patch_rest.weight), 0 * eye))
     for layer in (a.merge16, a.merge32, a.merge64):
         _fix_response(layer.weight, eye, 2 * _first(len(layer.weight), eye))
-    _fix_response(a.merge16_rest.weight, eye, _first(len(a.merge16_rest.weight), 0 * eye))
     for layer in (s.split64, s.split32):
         _constrain_split(layer)
     for part in (a, s):

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from odpiece.models.interface import BANDS, PIECE, USUAL_BANDS
-from odpiece.models.nets.bands.transform import FAITHFUL, FINE, PASSED_ON, PATCH
+from odpiece.models.nets.bands.transform import FAITHFUL, FINE, JOIN, MIDDLE, PASSED_ON, PATCH
 from odpiece.models.training.bands.graph import BandsGraph, band_values, octaves_value, pixel_value, synthesis
 
 LOOK = f"looks.{FAITHFUL}"
@@ -97,16 +97,18 @@ def gradient_graph(weights, bands=USUAL_BANDS):
 def _back(g, x):
     """Add the way from `x`, the gradient in the pixels, to the outputs gradient0, gradient1, .."""
     x = g.unshuffle(x, 3, PATCH)
-    if g.fine:
-        g.add("Identity", g.back_conv(x, f"{LOOK}.patch_rest"), output="gradient4")
-    x = g.back_residuals(g.back_conv(x, f"{LOOK}.patch"), f"{LOOK}.fine")
-    x = g.unshuffle(x, FINE, 2)
-    if g.fine:
-        g.add("Identity", g.back_conv(x, f"{LOOK}.split16_rest"), output="gradient3")
-    x = g.back_residuals(g.back_conv(x, f"{LOOK}.split16"), f"{LOOK}.middle")
-    x = g.back_residuals(x, "synthesis.middle")
+    x = _back_part(g, g.rotated(x, "patch", 3 * PATCH**2, 1), FINE, 4) if g.fine else g.back_conv(x, f"{LOOK}.patch")
+    x = g.unshuffle(g.back_residuals(x, f"{LOOK}.fine"), FINE, 2)
+    x = _back_part(g, g.rotated(x, "merge16", 4 * FINE, 1), MIDDLE, 3) if g.fine else g.back_conv(x, f"{LOOK}.split16")
+    x = g.back_residuals(g.back_residuals(x, f"{LOOK}.middle"), "synthesis.middle")
     for i, size in ((2, 32), (1, 64)):
-        g.channels(x, PASSED_ON, PASSED_ON + BANDS[i].latents, output=f"gradient{i}")
-        x = g.back_conv(g.unshuffle(g.channels(x, 0, PASSED_ON), PASSED_ON, 2), f"synthesis.split{size}")
+        x = g.unshuffle(_back_part(g, x, PASSED_ON, i), PASSED_ON, 2)
+        x = g.rotated(x, f"merge{size}", JOIN, 1) if g.fine else g.back_conv(x, f"synthesis.split{size}")
         x = g.back_residuals(x, f"synthesis.coarse{size}")
     g.add("Identity", x, output="gradient0")
+
+
+def _back_part(g, x, count, band):
+    """The first `count` channels of `x`; the others become the output of the band's gradient."""
+    g.channels(x, count, count + BANDS[band].latents, output=f"gradient{band}")
+    return g.channels(x, 0, count)

@@ -1,13 +1,13 @@
 """The networks of nets/bands/transform.py as ONNX graphs without weights: of the analysis, and of each look.
 
-There are two of each: one of the usual bands, and one of all bands, in which residual branches have gains. The weights
+There are two of each: one of the usual bands, and one of all bands, for high qualities. The weights
 are external data, see models/training/onnx_graph.py. Pixels enter and leave as uint8 (H, W, 3)."""
 
 import numpy as np
 from onnx import TensorProto, helper
 
 from odpiece.models.interface import BANDS, GRAIN, Q_OCTAVES, USUAL_BANDS
-from odpiece.models.nets.bands.transform import PASSED_ON, PATCH, USUAL_OCTAVES
+from odpiece.models.nets.bands.transform import FINE, FIRST_FINE, MIDDLE, PASSED_ON, PATCH
 from odpiece.models.training.onnx_graph import Graph
 
 
@@ -42,16 +42,22 @@ class BandsGraph(Graph):
             x = self.add("Add", x, self.add("Mul", self.gain(f"{name}.{i}", octaves), branch) if self.fine else branch)
         return x
 
-    def gain(self, name, octaves=None):
-        """The gain of the residual branch `name`: the input "gain" in the analysis, else learned."""
-        if not octaves:
-            return "gain"
-        less = self.add("Sub", self.weight(f"{name}.gain"), self.constant(np.float32(1.0)))
-        return self.add("Add", self.add("MatMul", self.finest(octaves), less), self.constant(np.float32(1.0)))
+    def gain(self, name, octaves):
+        """The gain of the residual branch `name` at a high quality, of shape (1,)."""
+        return self.add("MatMul", self.channels(octaves, FIRST_FINE, Q_OCTAVES), self.weight(f"{name}.gain"))
 
-    def finest(self, octaves):
-        """The weights (1, 2) of the octaves above q = 1024."""
-        return self.channels(octaves, USUAL_OCTAVES, Q_OCTAVES)
+    def rotated(self, x, name, channels, size):
+        """The orthonormal matrix exact.`name` times each square of size x size of `x`, which has so many channels."""
+        n = channels * size**2
+        kernel = self.add("Reshape", self.weight(f"exact.{name}"), self.constant(np.array([n, channels, size, size])))
+        return self.add("Conv", x, kernel, kernel_shape=[size, size], strides=[size, size])
+
+    def turned_back(self, x, name, channels, size):
+        """The inverse of `rotated`, but that the squares are not yet shuffled into place."""
+        n = channels * size**2
+        kernel = self.add("Transpose", self.weight(f"exact.{name}"), perm=[1, 0])
+        kernel = self.add("Reshape", kernel, self.constant(np.array([n, n, 1, 1])))
+        return self.add("Conv", x, kernel, kernel_shape=[1, 1])
 
     def silu(self, x):
         return self.add("Mul", x, self.add("Sigmoid", x))
@@ -99,24 +105,27 @@ def octaves_value():
 
 
 def analysis_graph(weights, bands=USUAL_BANDS):
-    """Serialized graph: pixels uint8 (H, W, 3) to band0, band1, .. float32 (1, latents, h, w).
-
-    That of all bands also has the input gain float32 (1,).
-    """
+    """Serialized graph: pixels uint8 (H, W, 3) to band0, band1, .. float32 (1, latents, h, w)."""
     g = BandsGraph(weights, bands)
-    pixels = g.pixels()
-    fine = g.residuals(g.conv(pixels, "analysis.patch"), "analysis.fine")
-    x = g.residuals(g.conv(fine, "analysis.merge16"), "analysis.middle")
-    for i, size in ((2, 32), (1, 64)):
-        g.channels(x, PASSED_ON, PASSED_ON + BANDS[i].latents, output=f"band{i}")
-        x = g.conv(g.channels(x, 0, PASSED_ON), f"analysis.merge{size}")
-        x = g.residuals(x, f"analysis.coarse{size}")
-    g.add("Identity", x, output="band0")
     if g.fine:
-        g.add("Identity", g.conv(fine, "analysis.merge16_rest"), output="band3")
-        g.add("Identity", g.conv(pixels, "analysis.patch_rest"), output="band4")
-    gain = [helper.make_tensor_value_info("gain", TensorProto.FLOAT, [1])] if g.fine else []
-    return g.model("analysis", [pixel_value(), *gain], band_values(bands)).SerializeToString(deterministic=True)
+        x = _part(g, g.rotated(g.pixels(), "patch", 3, PATCH), FINE, 4)
+        x = _part(g, g.rotated(x, "merge16", FINE, 2), MIDDLE, 3)
+        x = _part(g, x, PASSED_ON, 2)
+        x = _part(g, g.rotated(x, "merge32", PASSED_ON, 2), PASSED_ON, 1)
+        x = g.rotated(x, "merge64", PASSED_ON, 2)
+    else:
+        x = g.residuals(g.conv(g.pixels(), "analysis.patch"), "analysis.fine")
+        x = _part(g, g.residuals(g.conv(x, "analysis.merge16"), "analysis.middle"), PASSED_ON, 2)
+        x = g.residuals(g.conv(x, "analysis.merge32"), "analysis.coarse32")
+        x = g.residuals(g.conv(_part(g, x, PASSED_ON, 1), "analysis.merge64"), "analysis.coarse64")
+    g.add("Identity", x, output="band0")
+    return g.model("analysis", [pixel_value()], band_values(bands)).SerializeToString(deterministic=True)
+
+
+def _part(g, x, count, band):
+    """The first `count` channels of `x`; the others become the output of the band."""
+    g.channels(x, count, count + BANDS[band].latents, output=f"band{band}")
+    return g.channels(x, 0, count)
 
 
 def synthesis(g, look):
@@ -125,19 +134,24 @@ def synthesis(g, look):
     It is float (1, 3 * PATCH^2, H / PATCH, W / PATCH): the patches are not yet shuffled into place.
     """
     x = g.residuals("band0", "synthesis.coarse64", "octaves")
-    x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split64"), 2), "band1", axis=1)
+    x = g.add("Concat", _split(g, x, "synthesis.split64", "merge64"), "band1", axis=1)
     x = g.residuals(x, "synthesis.coarse32", "octaves")
-    x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split32"), 2), "band2", axis=1)
+    x = g.add("Concat", _split(g, x, "synthesis.split32", "merge32"), "band2", axis=1)
     x = g.residuals(x, "synthesis.middle", "octaves")
     x = g.residuals(_grained(g, x, look, 16), f"looks.{look}.middle", "octaves")
-    x = g.shuffle(_with_rest(g, g.conv(x, f"looks.{look}.split16"), "band3", f"looks.{look}.split16_rest"), 2)
+    if g.fine:
+        x = g.shuffle(g.turned_back(g.add("Concat", x, "band3", axis=1), "merge16", FINE, 2), 2)
+    else:
+        x = g.shuffle(g.conv(x, f"looks.{look}.split16"), 2)
     x = g.residuals(_grained(g, x, look, 8), f"looks.{look}.fine", "octaves")
-    return _with_rest(g, g.conv(x, f"looks.{look}.patch"), "band4", f"looks.{look}.patch_rest")
+    if g.fine:
+        return g.turned_back(g.add("Concat", x, "band4", axis=1), "patch", 3, PATCH)
+    return g.conv(x, f"looks.{look}.patch")
 
 
-def _with_rest(g, x, band, name):
-    """`x` and what the layer `name` makes of `band`, in a graph of all bands."""
-    return g.add("Add", x, g.conv(band, name)) if g.fine else x
+def _split(g, x, name, matrix):
+    """`x` at twice the resolution, by the layer `name` or the orthonormal matrix."""
+    return g.shuffle(g.turned_back(x, matrix, PASSED_ON, 2) if g.fine else g.conv(x, name), 2)
 
 
 def _grained(g, x, look, size):

@@ -51,9 +51,9 @@ class LookRun:
     def update(self, batch, progress):
         """One step on a Batch; gives ST-LPIPS, PSNR in dB, what repeats, seams."""
         pixels = to_float(batch.pixels, self.processes.device)
-        features, octaves, finest = self._features(pixels, batch)
+        features, octaves, *high = self._features(pixels, batch)
         with autocast(pixels.device):
-            decoded = self.look(features, octaves, finest, self._grain(pixels)).float()
+            decoded = self.look(features, octaves, self._grain(pixels), *high).float()
         parts = [repetition(decoded - pixels, period) for period in PERIODS]
         repeated = sum((pattern / (error.detach() + SMALLEST_ERROR)).mean() for error, pattern in parts)
         fidelity = torch.log(parts[0][0] + SMALLEST_ERROR).mean()
@@ -73,7 +73,7 @@ class LookRun:
 
     @torch.no_grad()
     def _features(self, pixels, batch):
-        """What the frozen synthesis makes of a Batch at random qualities, octave weights, and finest latents."""
+        """What a look takes of a Batch at random qualities, but the noise, from the frozen synthesis."""
         quality = objective.draw_quality(batch.lowest, torch.as_tensor(batch.highest), self.generator).to(pixels.device)
         octaves = torch.as_tensor(octave_weights(quality.cpu()), device=pixels.device)
         steps = objective.band_steps(quality, pixels.device)
@@ -83,7 +83,9 @@ class LookRun:
             masks = objective.kept_masks(lengths, len(latents))
             tokens = objective.quantize(latents, masks, steps, self.prior, octaves)
             decoded = objective.dequantize(tokens, steps)
-            return self.tokenizer.synthesis(decoded[:USUAL_BANDS], octaves), octaves, decoded[USUAL_BANDS:]
+            exact = self.tokenizer.exact if len(decoded) > USUAL_BANDS else None
+            features = self.tokenizer.synthesis(decoded[:USUAL_BANDS], octaves, exact)
+            return features, octaves, exact, decoded[USUAL_BANDS:]
 
     def _grain(self, pixels):
         batch, _, height, width = pixels.shape

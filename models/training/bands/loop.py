@@ -18,6 +18,7 @@ from odpiece.models.nets.bands.prior import Prior
 from odpiece.models.nets.bands.transform import Architecture, Tokenizer
 from odpiece.models.training.bands import objective, pca
 from odpiece.models.training.bands.colours import constrain
+from odpiece.models.training.bands.exact import fit_exact
 from odpiece.models.training.bands.export import load_shipped
 from odpiece.models.training.bands.optimizers import Optimizers, rate_factor
 from odpiece.models.training.bands.validation import validate
@@ -84,15 +85,17 @@ class Run:
 
     def initialise(self, pixels):
         """Start from principal components of `pixels`, float (B, 3, H, W)."""
-        spread = pca.initialise(self.tokenizer, pixels)
+        pca.initialise(self.tokenizer, pixels)
+        spread = fit_exact(self.tokenizer, pixels)
         steps = step_size(2.0 ** np.arange(Q_OCTAVES))
         self.prior.initialise(spread, torch.as_tensor(steps, dtype=torch.float32))
         self.averaged = copy.deepcopy((self.tokenizer, self.prior))
 
-    def start_from(self, tokenizer, prior):
+    def start_from(self, tokenizer, prior, pixels):
         """Take the weights of trained networks of the same architecture; looks that are not trained here stay out."""
         self.tokenizer.load_state_dict(tokenizer.state_dict(), strict=False)
         self.prior.load_state_dict(prior.state_dict())
+        fit_exact(self.tokenizer, pixels)
         self.rate = FROM_TRAINED
         self.averaged = copy.deepcopy((self.tokenizer, self.prior))
 
@@ -193,10 +196,11 @@ def _begun(options, caches, processes):
     if options.resume and checkpoint.is_file():
         return Run.from_state_dict(torch.load(checkpoint, map_location=processes.device, weights_only=True), processes)
     run = Run(Architecture(), options.seed, processes)
+    pixels = to_float(np.stack(random_crops(caches[0], PCA_CROPS, options.seed)), processes.device)
     if options.start:
-        run.start_from(*load_shipped(options.start))
+        run.start_from(*load_shipped(options.start), pixels)
     else:
-        run.initialise(to_float(np.stack(random_crops(caches[0], PCA_CROPS, options.seed)), processes.device))
+        run.initialise(pixels)
     return run
 
 

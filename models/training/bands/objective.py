@@ -6,8 +6,7 @@ from odpiece.models.interface import (
     BANDS,
     LAMBDA,
     USUAL_BANDS,
-    analysis_gain,
-    bands_reached,
+    is_fine,
     latent_steps,
     octave_weights,
     step_size,
@@ -48,10 +47,8 @@ def band_steps(quality, device):
 
 
 def analyze(tokenizer, pixels, quality):
-    """The latents of `pixels` that quality int (B,) codes: of all bands, or of the usual ones where that is enough."""
-    if bands_reached(int(quality.max())) == USUAL_BANDS:
-        return tokenizer.analysis(pixels)
-    return tokenizer.analysis(pixels, torch.as_tensor(analysis_gain(quality.cpu()), device=pixels.device))
+    """The latents of `pixels` that quality int (B,) codes, all of them fine or none."""
+    return tokenizer.analyze(pixels, fine=is_fine(int(quality.max())))
 
 
 def dequantize(tokens, steps):

@@ -1,7 +1,7 @@
 """Initialisation: the linear layers as a hierarchical PCA, the synthesis as their transpose.
 
 Each level's principal components are taken of the level below: 8x8 patches, then 2x2 of those, then 2x2 of the channels
-that go on. Bands 4 and 3 are the last components of the first two levels. The first three are the mean colours (see
+that go on. The first three are the mean colours (see
 colours.py), the others come sorted by variance, so the untrained latents already run from important to unimportant.
 Nothing is centred."""
 
@@ -14,7 +14,7 @@ from odpiece.models.training.bands.colours import COLOURS, COUNT
 SMALLEST_SPREAD = 1e-3  # of a channel, as a part of the largest: where the pictures have too few dimensions
 
 
-def _components(x, count, first):
+def components(x, count, first):
     """The rows `first` (COUNT, C), orthonormal, then principal components of what they leave of x (B, C, h, w).
 
     Gives orthonormal components (count, C) and the root mean square (count,) along each.
@@ -29,7 +29,12 @@ def _components(x, count, first):
     return components.float(), spread.clamp_min(SMALLEST_SPREAD * spread.max()).float()
 
 
-def _mean_of_four(channels):
+def mean_of_patch():
+    """Rows that give the mean colours of patches, times PATCH."""
+    return COLOURS.repeat_interleave(PATCH**2, 1) / PATCH
+
+
+def mean_of_four(channels):
     """Rows that give the mean colours of 2x2 blocks, times two, whose first channels are mean colours."""
     return torch.eye(COUNT, channels).repeat_interleave(4, 1) / 2
 
@@ -46,44 +51,32 @@ def initialise(tokenizer, pixels):
     """
     a, s, look = tokenizer.analysis, tokenizer.synthesis, tokenizer.looks[FAITHFUL]
     x = F.pixel_unshuffle(pixels, PATCH)
-    mean = COLOURS.repeat_interleave(PATCH**2, 1) / PATCH
-    patch, fine = _components(x, x.shape[1], mean)
-    x = F.pixel_unshuffle(_apply(patch[:FINE], x), 2)
-    merge16, middle = _components(x, x.shape[1], _mean_of_four(FINE))
-    x = F.pixel_unshuffle(_apply(merge16[:PASSED_ON], x), 2)
-    merge32, coarse32 = _components(x, x.shape[1], _mean_of_four(PASSED_ON))
+    mean = mean_of_patch()
+    patch, fine = components(x, FINE, mean)
+    x = F.pixel_unshuffle(_apply(patch, x), 2)
+    merge16, middle = components(x, MIDDLE, mean_of_four(FINE))
+    x = F.pixel_unshuffle(_apply(merge16, x)[:, :PASSED_ON], 2)
+    merge32, coarse32 = components(x, x.shape[1], mean_of_four(PASSED_ON))
     x = F.pixel_unshuffle(_apply(merge32, x)[:, :PASSED_ON], 2)
-    merge64, coarse64 = _components(x, x.shape[1], _mean_of_four(PASSED_ON))
+    merge64, coarse64 = components(x, x.shape[1], mean_of_four(PASSED_ON))
 
-    for layers, components in (
-        ((a.patch, a.patch_rest), patch),
-        ((a.merge16, a.merge16_rest), merge16),
-        ((a.merge32,), merge32),
-        ((a.merge64,), merge64),
-    ):
-        for layer, rows in zip(layers, components.split([len(layer.weight) for layer in layers])):
-            layer.weight.copy_(rows.view_as(layer.weight))
-    for layer, components in (
-        (s.split64, merge64),
-        (s.split32, merge32),
-        (look.split16, merge16[:MIDDLE]),
-        (look.split16_rest, merge16[MIDDLE:]),
-        (look.patch_rest, patch[FINE:]),
-    ):
-        layer.weight.copy_(components.T[:, :, None, None])
+    for layer, rows in ((a.patch, patch), (a.merge16, merge16), (a.merge32, merge32), (a.merge64, merge64)):
+        layer.weight.copy_(rows.view_as(layer.weight))
+    for layer, rows in ((s.split64, merge64), (s.split32, merge32), (look.split16, merge16)):
+        layer.weight.copy_(rows.T[:, :, None, None])
     look.patch.weight.zero_()
-    look.patch.weight[:, :, 1, 1] = patch[:FINE].T
+    look.patch.weight[:, :, 1, 1] = patch.T
     for blocks, scale in (
-        (a.fine, fine[:FINE]),
-        (a.middle, middle[:MIDDLE]),
+        (a.fine, fine),
+        (a.middle, middle),
         (a.coarse32, coarse32),
         (a.coarse64, coarse64),
         (s.coarse64, coarse64),
         (s.coarse32, coarse32),
-        (s.middle, middle[:MIDDLE]),
-        (look.middle, middle[:MIDDLE]),
-        (look.fine, fine[:FINE]),
+        (s.middle, middle),
+        (look.middle, middle),
+        (look.fine, fine),
     ):
         for block in blocks:
             block.scale.copy_(scale)
-    return coarse64, coarse32[PASSED_ON:], middle[PASSED_ON:MIDDLE], middle[MIDDLE:], fine[FINE:]
+    return coarse64, coarse32[PASSED_ON:], middle[PASSED_ON:]

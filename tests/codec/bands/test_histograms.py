@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from odpiece.codec.bands.coders import LearnedCoder, RawCoder, StaticCoder
-from odpiece.codec.bands.histograms import analyze, count, fit_learned, fit_static, octaves, smooth
+from odpiece.codec.bands.histograms import FINE_PICTURES, analyze, at_octaves, count, fit_learned, fit_static, smooth
 from odpiece.codec.bands.quantization import draft
 from odpiece.codec.bands.tokens import LENGTHS
 from odpiece.codec.bands.walk import walk
@@ -53,7 +53,7 @@ def assert_complete(table, shape):
     assert table.min() >= 1
 
 
-@pytest.mark.parametrize("q, octave", [(1, 0), (3, 2), (90, 6), (91, 7), (1024, 10)])
+@pytest.mark.parametrize("q, octave", [(1, 0), (3, 2), (90, 6), (91, 7), (1024, 10), (4096, 12)])
 def test_counts_equal_a_counter(q, octave, random_tokens, toy_tables):
     tokens = random_tokens(2, 3, q=q, seed=q, escapes=0.05)
     full = min(i for i, n in enumerate(LENGTHS) if n >= q)
@@ -63,15 +63,15 @@ def test_counts_equal_a_counter(q, octave, random_tokens, toy_tables):
         below = steps[int(length)]
         length_counts[octave, below] += 1
         length_class = (below >= 1) + (below >= 3) + (below >= 5)
-        for band, first, z in zip(BANDS, (0, 48, 84), tokens.bands):
+        for band, first, share, z in zip(BANDS, (0, 48, 84, 144, 208), (1, 1, 3, 3, 3), tokens.bands):
             s = band.side
             piece = z[:, row * s : (row + 1) * s, column * s : (column + 1) * s]
             for (latent, y, x), value in np.ndenumerate(piece):
                 if band.token_index[latent, y, x] < length:
                     symbol = value + 31 if abs(value) <= 31 else 63
-                    latent_counts[octave, length_class, first + latent, int(symbol)] += 1
+                    latent_counts[octave, length_class, first + latent // share, int(symbol)] += 1
     counter = count(StaticCoder(toy_tables), [(tokens, q), (tokens, q)])
-    latents = counter.latents.reshape(11, 4, 264, 64)
+    latents = counter.latents.reshape(13, 4, 240, 64)
     for counts, expected in ((counter.lengths, length_counts), (latents, latent_counts)):
         got = {at: counts[at] for at in map(tuple, np.argwhere(counts).tolist())}
         assert got == {at: 2 * n for at, n in expected.items()}
@@ -104,7 +104,8 @@ def bits(coder, pictures):
     return sum(g.bits for tokens, q in pictures for g in walk(Writer(), coder, q, *tokens.lengths.shape, tokens)[1])
 
 
-PICTURES = [random_latents(seed) for seed in range(4)]
+LATENTS = [random_latents(seed) for seed in range(4)]
+PICTURES = [(z[:3], z) for z in LATENTS]
 
 
 @pytest.fixture(scope="module")
@@ -114,38 +115,45 @@ def fitted():
 
 
 def drafts(tables, pictures, qualities):
-    return [(draft(z, q, tables["latents"]), q) for z in pictures for q in qualities]
+    return [(draft(z[q > 1024], q, tables["latents"]), q) for z in pictures for q in qualities]
 
 
-def test_octaves_are_those_of_the_tables():
-    assert octaves() == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+OCTAVES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
+
+
+def test_pictures_are_counted_at_the_octaves_of_the_tables():
+    found = list(at_octaves([("usual", "fine"), ("other", ())]))
+    assert [q for _, q in found] == [*OCTAVES, *OCTAVES[:11]]
+    assert [z for z, _ in found] == ["usual"] * 11 + ["fine"] * 2 + ["other"] * 11
 
 
 def test_fitted_tables_are_complete(fitted):
     assert set(fitted) == {"latents", "lengths"}
-    assert_complete(fitted["latents"], (11, 4, 264, 64))
-    assert_complete(fitted["lengths"], (11, 19))
+    assert_complete(fitted["latents"], (13, 4, 240, 64))
+    assert_complete(fitted["lengths"], (13, 29))
 
 
 def test_fitted_tables_are_those_of_a_second_pass(fitted):
     """By hand: drafts under level tables, their tables, drafts under those. Of n counts a class borrows 20."""
-    level = np.full((11, 4, 264, 64), 262143, dtype=np.uint32)
+    level = np.full((13, 4, 240, 64), 262143, dtype=np.uint32)
     for _ in range(2):
-        counter = count(StaticCoder(fitted), drafts({"latents": level}, PICTURES, octaves()))
-        counts = counter.latents.reshape(11, 4, 264, 64)
-        pooled = smooth(counts.sum(axis=1).reshape(-1, 64)).reshape(11, 1, 264, 64)
+        counter = count(StaticCoder(fitted), drafts({"latents": level}, PICTURES, OCTAVES))
+        counts = counter.latents.reshape(13, 4, 240, 64)
+        pooled = smooth(counts.sum(axis=1).reshape(-1, 64)).reshape(13, 1, 240, 64)
         level = to_table((counts + 20 * pooled / pooled.sum(axis=-1, keepdims=True)).reshape(-1, 64)).reshape(
             counts.shape
         )
     np.testing.assert_array_equal(fitted["latents"], level)
     np.testing.assert_array_equal(fitted["lengths"], to_table(counter.lengths + 0.5))
-    assert counter.lengths.sum(axis=1).tolist() == [8] * 11  # four pictures of two pieces at every octave
+    assert counter.lengths.sum(axis=1).tolist() == [8] * 13  # four pictures of two pieces at every octave
 
 
-@pytest.mark.parametrize("octave", [2, 5, 8, 10])
+@pytest.mark.parametrize("octave", [2, 5, 8, 10, 12])
 def test_static_coder_beats_raw(octave, fitted):
     coder = StaticCoder(fitted)
-    seen, unseen = (drafts(fitted, pictures, [1 << octave]) for pictures in (PICTURES, [random_latents(9)]))
+    seen, unseen = (
+        drafts(fitted, pictures, [1 << octave]) for pictures in (PICTURES, [(random_latents(9)[:3], random_latents(9))])
+    )
     assert bits(coder, seen) < 0.7 * bits(RawCoder(), seen)
     assert bits(coder, unseen) < 0.9 * bits(RawCoder(), unseen)
 
@@ -156,8 +164,8 @@ def test_learned_coder_fits_its_tables(fitted, toy_priors):
     law = prior.tables / prior.tables.sum(axis=1, keepdims=True)
     tables = fit_learned(prior, PICTURES[:2], fitted, law)
     assert set(tables) == {"tables", "lengths"}
-    assert_complete(tables["tables"], (1024, 64))
-    assert_complete(tables["lengths"], (11, 19))
+    assert_complete(tables["tables"], (1280, 64))
+    assert_complete(tables["lengths"], (13, 29))
     tokens = drafts(fitted, PICTURES[:2], [16, 256])
     prior.tables, prior.lengths = tables["tables"], tables["lengths"]
     after = bits(LearnedCoder(prior), tokens)
@@ -166,11 +174,17 @@ def test_learned_coder_fits_its_tables(fitted, toy_priors):
 
 
 class Shapes:
-    """A transform that gives the shapes of what it is asked to analyze."""
+    """A transform that gives the shapes of what it is asked to analyze, and whether fine."""
 
-    def analyze(self, pixels):
-        return pixels.shape
+    def analyze(self, pixels, fine=False):
+        return pixels.shape, fine
 
 
 def test_analyze_pads_to_whole_pieces(photo):
-    assert analyze(Shapes(), [photo[:70, :64], photo[:1, :65]]) == [(128, 64, 3), (64, 128, 3)]
+    found = analyze(Shapes(), [photo[:70, :64], photo[:1, :65]])
+    assert found == [tuple((shape, fine) for fine in (False, True)) for shape in ((128, 64, 3), (64, 128, 3))]
+
+
+def test_few_pictures_are_counted_at_high_qualities(photo):
+    found = analyze(Shapes(), [photo[:1, :1]] * (FINE_PICTURES + 1))
+    assert found[FINE_PICTURES - 1][1] and found[FINE_PICTURES][1] == ()

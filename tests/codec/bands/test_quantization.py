@@ -11,7 +11,7 @@ from odpiece.codec.range_coder import Reader, Writer, row_total
 from odpiece.models.interface import BANDS, Q_OCTAVES, latent_steps, step_size
 
 FIRST = (0, 48, 84)  # row of each band's first latent in a static table
-LEVEL = np.full((Q_OCTAVES, LENGTH_CLASSES, 264, SYMBOLS), row_total(SYMBOLS) // SYMBOLS, dtype=np.uint32)
+LEVEL = np.full((Q_OCTAVES, LENGTH_CLASSES, 240, SYMBOLS), row_total(SYMBOLS) // SYMBOLS, dtype=np.uint32)
 
 
 def random_latents(rows, columns, q, seed):
@@ -90,7 +90,7 @@ def test_lambda_is_that_of_the_training():
     assert LAMBDA == 0.15
 
 
-@pytest.mark.parametrize("q", [1, 8, 20, 100, 700, 1024])
+@pytest.mark.parametrize("q", [1, 8, 20, 100, 700, 1024, 1500, 4096])
 def test_never_dearer_than_rounding(q, toy_tables):
     """With tables that are the same in all length classes, one pass decides."""
     table = np.broadcast_to(toy_tables["latents"][:, :1], LEVEL.shape)
@@ -130,7 +130,7 @@ def test_second_pass_uses_the_length_classes_of_the_first(toy_tables):
     assert lagrangian(tokens, scaled, q, before, table) <= plain
 
 
-@pytest.mark.parametrize("q", [1, 50, 1024])
+@pytest.mark.parametrize("q", [1, 50, 1024, 4096])
 @pytest.mark.parametrize("name, most", [("level", 0.5), ("toy", 1.0)])
 def test_kept_latents_come_back_within_a_step(name, most, q, toy_tables):
     table = (
@@ -173,7 +173,7 @@ class Checked:
         return got
 
 
-@pytest.mark.parametrize("q", [3, 100, 1024])
+@pytest.mark.parametrize("q", [3, 100, 1024, 3000])
 def test_rate_aware_choices_are_the_cheapest(q, coder):
     lengths = np.array([[q, min(q, 20)]])
     checked = Checked(random_latents(1, 2, q, seed=q), q, lengths, coder)
@@ -239,7 +239,7 @@ def test_steps_fall_as_q_rises():
     assert (np.diff(steps) < 0).all() and steps[-1] > 0
 
 
-@pytest.mark.parametrize("q", [1, 3, 64, 1000, 1024])
+@pytest.mark.parametrize("q", [1, 3, 64, 1000, 1024, 4096])
 def test_latents_are_divided_by_the_step_of_q(q):
     steps = (s.astype(np.float32)[:, None, None] for s in latent_steps(q))
     bands = tuple(np.full((b.latents, b.side, b.side), 3 * s, dtype=np.float32) for b, s in zip(BANDS, steps))

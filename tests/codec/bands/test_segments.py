@@ -52,7 +52,7 @@ def damaged(data):
     return pack(header, [segments[0], segments[1]._replace(payload=bytes(payload)), segments[2]], chunks)
 
 
-@pytest.mark.parametrize("q", [1, 16, 17, 64, 65, 1024])
+@pytest.mark.parametrize("q", [1, 16, 17, 64, 65, 1024, 2048, 2049])
 @pytest.mark.parametrize("width, height", [(1, 1), (1024, 1024), (1025, 64), (5000, 3000), (64, 9000)])
 def test_every_piece_is_in_one_segment_of_allowed_size(q, width, height):
     header = Header(width, height, q, CoderId.RAW, MODEL)

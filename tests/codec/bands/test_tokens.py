@@ -43,9 +43,9 @@ def test_token_order_is_the_documented_one():
     assert got == list(places())
 
 
-def test_a_piece_has_1024_tokens_of_three_latents():
+def test_a_piece_has_4096_tokens_of_three_latents():
     count = Counter(np.concatenate([b.token_index.ravel() for b in BANDS]).tolist())
-    assert count == {token: 3 for token in range(1024)}
+    assert count == {token: 3 for token in range(4096)}
 
 
 def test_bands_have_the_documented_shapes():
@@ -67,7 +67,7 @@ def test_lengths_are_the_ends_of_groups():
         for size in band.groups:
             ends.append(ends[-1] + size * band.side**2)
     assert LENGTHS.tolist() == ends
-    assert ends[-1] == 1024
+    assert ends[-1] == 4096
 
 
 def test_full_length_index_is_the_shortest_length_that_holds_q():
@@ -75,14 +75,16 @@ def test_full_length_index_is_the_shortest_length_that_holds_q():
         assert full_length_index(q) == min(i for i, n in enumerate(LENGTHS) if n >= q)
 
 
-@pytest.mark.parametrize("lengths", [[[0]], [[1024]], [[1, 17, 300]], [[64, 65], [1023, 2], [0, 16]]])
+@pytest.mark.parametrize(
+    "lengths", [[[0]], [[1024]], [[4096]], [[2100, 1025]], [[1, 17, 300]], [[64, 65], [1023, 2], [0, 16]]]
+)
 def test_kept_mask_equals_a_loop(lengths):
     lengths = np.array(lengths)
     ones = [np.ones((n, s * lengths.shape[0], s * lengths.shape[1]), bool) for n, s in zip(LATENTS, SIDES)]
     assert_bands_equal([kept_mask(b, lengths) for b in BANDS], cut(ones, lengths))
 
 
-@pytest.mark.parametrize("q", [1, 2, 15, 16, 17, 20, 64, 100, 1023, 1024])
+@pytest.mark.parametrize("q", [1, 2, 15, 16, 17, 20, 64, 100, 1023, 1024, 1025, 3000, 4096])
 def test_trim_cuts_to_the_shortest_length_that_loses_nothing(q, random_bands):
     rng = np.random.default_rng(q)
     bands = [z * (rng.random(z.shape) < 0.002) for z in random_bands(3, 4, seed=q)]
@@ -99,7 +101,7 @@ def test_trim_cuts_to_the_shortest_length_that_loses_nothing(q, random_bands):
     assert_bands_equal(got.bands, cut(bands, np.full((3, 4), q)))
 
 
-@pytest.mark.parametrize("count", [0, 1, 16, 50, 500, 1024])
+@pytest.mark.parametrize("count", [0, 1, 16, 50, 500, 1024, 2048, 4096])
 def test_first_keeps_a_prefix_of_every_piece(count, random_tokens):
     tokens = random_tokens(2, 2, seed=4)
     lengths = np.array([[min(n, count) for n in row] for row in tokens.lengths])

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from odpiece.codec.bands.coders import FIRST_ROW, RawCoder, StaticCoder, octave
+from odpiece.codec.bands.coders import STATIC_COUNT, RawCoder, StaticCoder, octave
 from odpiece.codec.bands.tokens import LENGTHS, Tokens, kept_mask, shorten
 from odpiece.codec.bands.walk import ESCAPE_CLASSES, walk
 from odpiece.codec.range_coder import CutReader, Reader, Writer, row_total
 from odpiece.formats.errors import DamagedError
-from odpiece.models.interface import BANDS
+from odpiece.models.interface import BANDS, Q_OCTAVES
 
 SHAPES = [(1, 1), (1, 5), (3, 2)]
-QUALITIES = [1, 3, 16, 17, 65, 300, 1023, 1024]
+QUALITIES = [1, 3, 16, 17, 65, 300, 1023, 1024, 1025, 2049, 4096]
 
 
 def write(tokens, coder, q):
@@ -52,7 +52,7 @@ def test_round_trip(q, shape, coder, random_tokens):
     assert read_groups == groups
 
 
-@pytest.mark.parametrize("q", [1, 16, 400, 1024])
+@pytest.mark.parametrize("q", [1, 16, 400, 1024, 4096])
 def test_pieces_that_keep_nothing(q, coder, random_bands):
     tokens = shorten(random_bands(2, 2, seed=1), np.zeros((2, 2), dtype=int))
     payload, _, groups = write(tokens, coder, q)
@@ -71,7 +71,7 @@ def test_values_about_the_borders_of_escapes(value, sign, coder):
     assert_same(walk(Reader(payload), coder, 1024, 1, 1)[0], tokens)
 
 
-@pytest.mark.parametrize("q", [1, 20, 256, 1024])
+@pytest.mark.parametrize("q", [1, 20, 256, 1024, 3000])
 @pytest.mark.parametrize("shape", SHAPES, ids="{0[0]}x{0[1]}".format)
 def test_group_bits_add_up_to_the_payload(q, shape, coder, random_tokens):
     tokens = random_tokens(*shape, q=q, seed=q + 5, escapes=0.01)
@@ -124,14 +124,32 @@ def test_static_rows_follow_octave_class_and_latent(toy_tables):
             for (m, y, x), row in np.ndenumerate(np.broadcast_to(rows, shape)):
                 steps = below[int(lengths[y // band.side, x // band.side])]
                 length_class = 0 if steps == 0 else 1 if steps <= 2 else 2 if steps <= 4 else 3
-                # 90 is nearest to 2**6; bands begin at rows 0, 48 and 84
-                assert row == (6 * 4 + length_class) * 264 + (0, 48, 84)[i] + members[m]
+                # 90 is nearest to 2**6; bands begin at rows 0, 48, 84, 144 and 208, the last three have a row a token
+                static_row = (
+                    members[m] if i == 0 else 48 + members[m] if i == 1 else (84, 144, 208)[i - 2] + members[m] // 3
+                )
+                assert row == (6 * 4 + length_class) * 240 + static_row
     assert (coder.latents[7] == toy_tables["latents"][0, 0, 7]).all()
-    assert (coder.latents[-1] == toy_tables["latents"][10, 3, 263]).all()
+    assert (coder.latents[-1] == toy_tables["latents"][12, 3, 239]).all()
 
 
 @pytest.mark.parametrize(
-    "q, nearest", [(1, 0), (2, 1), (3, 2), (5, 2), (6, 3), (90, 6), (91, 7), (724, 9), (725, 10), (1024, 10)]
+    "q, nearest",
+    [
+        (1, 0),
+        (2, 1),
+        (3, 2),
+        (5, 2),
+        (6, 3),
+        (90, 6),
+        (91, 7),
+        (724, 9),
+        (725, 10),
+        (1024, 10),
+        (1449, 11),
+        (2897, 12),
+        (4096, 12),
+    ],
 )
 def test_octave_is_the_nearest(q, nearest):
     assert octave(q) == nearest
@@ -181,7 +199,7 @@ def test_certain_tokens_are_whole_tokens(random_tokens):
         assert right[: min(certain, 16)].all()
 
 
-@given(payload=st.binary(max_size=200), q=st.integers(1, 1024), shape=st.sampled_from(SHAPES))
+@given(payload=st.binary(max_size=200), q=st.integers(1, 4096), shape=st.sampled_from(SHAPES))
 def test_garbage_is_damaged_or_valid_tokens(coder, payload, q, shape):
     try:
         tokens, _ = walk(Reader(payload), coder, q, *shape)
@@ -239,7 +257,7 @@ def golden_coder():
         weight[..., 0] += row_total(shape[-1]) - weight.sum(axis=-1)
         return weight.astype(np.uint32)
 
-    return StaticCoder({"latents": table(11, 4, FIRST_ROW[-1], 64), "lengths": table(11, len(LENGTHS))})
+    return StaticCoder({"latents": table(Q_OCTAVES, 4, STATIC_COUNT, 64), "lengths": table(Q_OCTAVES, len(LENGTHS))})
 
 
 GOLDEN_SHA256 = "ed685c80023b9f3f58354efc2754f1d12fb81d8754c5a762a8e0b17a24e9e701"

@@ -131,7 +131,7 @@ def tall(example):
 
 
 @pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("q", [1, 64, 1024])
+@pytest.mark.parametrize("q", [1, 64, 1024, 4096])
 def test_windows_of_the_model_are_one_piece_within_a_level(q, look, tall, small_windows, monkeypatch):
     """14 pieces in a column, in windows of 3 that see 11 at most: encoded and decoded in windows, and in one run."""
     in_windows = encode(tall, q, effort=0)
