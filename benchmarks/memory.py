@@ -25,6 +25,7 @@ CASES = (  # (options of encode, options of decode)
     (["-q", "64", "-e", "1"], ["--look", "natural"]),
     (["-q", "1024", "-e", "0"], []),
     (["-q", "1024", "-e", "1"], ["--look", "natural"]),
+    (["-q", "4096", "-e", "0"], []),
 )
 
 

@@ -24,7 +24,7 @@ from pictures import read_folder
 from tqdm import tqdm
 
 from odpiece.codec import encode
-from odpiece.codec.bands.coders import FIRST_ROW, NO_CENTRE, SYMBOLS, coder_of
+from odpiece.codec.bands.coders import NO_CENTRE, SYMBOLS, coder_of
 from odpiece.codec.bands.histograms import LEVEL_LENGTHS, count, smooth
 from odpiece.codec.bands.tokens import trim
 from odpiece.codec.bands.walk import walk
@@ -33,7 +33,8 @@ from odpiece.codec.range_coder import Writer, level_table, to_table
 from odpiece.formats.container import CoderId, pack
 from odpiece.models.interface import BANDS
 
-QUALITIES = (1, 4, 16, 64, 256, 1024)
+QUALITIES = (1, 4, 16, 64, 256, 1024, 2048, 4096)
+FIRST_ROW = np.cumsum([0, *(band.latents for band in BANDS)])  # of each band in a table with a row a latent
 TRAIN_PICTURES = 200
 CROP = 256
 
@@ -41,7 +42,7 @@ CROP = 256
 class HistogramCoder:
     """One table row for each latent of a block, whatever its neighbours."""
 
-    lengths = LEVEL_LENGTHS
+    lengths, shifts = LEVEL_LENGTHS, np.zeros(FIRST_ROW[-1], dtype=np.int64)
 
     def __init__(self, latents):
         self.latents = latents
@@ -78,7 +79,7 @@ def float_bits(tokens, q, prior):
 
     bands = tuple(torch.tensor(z)[None].float() for z in tokens.bands)
     with torch.no_grad():
-        masks = kept_masks(torch.tensor(tokens.lengths)[None])
+        masks = kept_masks(torch.tensor(tokens.lengths)[None], len(BANDS))
         return sum(float(b.sum()) for b in prior.bits(bands, masks, torch.as_tensor(octave_weights([q]))))
 
 

@@ -1,4 +1,4 @@
-"""The table of README.md: one photograph at six qualities, as Markdown: python scripts/quality_table.py PHOTO"""
+"""The table of README.md: one photograph at eight qualities, as Markdown: python scripts/quality_table.py PHOTO"""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from odpiece.codec.targets import psnr
 from odpiece.formats.files import read_bytes
 from odpiece.formats.images import read_image
 
-QUALITIES = (1, 4, 16, 64, 256, 1024)
+QUALITIES = (1, 4, 16, 64, 256, 1024, 2048, 4096)
 
 
 def main():

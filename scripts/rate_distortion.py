@@ -22,7 +22,7 @@ from odpiece.codec.targets import psnr
 from odpiece.formats.container import CoderId
 from odpiece.models.library import load_model, open_model
 
-QUALITIES = (1, 4, 16, 64, 256, 1024)
+QUALITIES = (1, 4, 16, 64, 256, 1024, 2048, 4096)
 
 
 def webp_points(pixels):
