@@ -53,7 +53,8 @@ def test_weights_data_and_type_markers_are_inside(wheel):
     names = set(wheel.namelist())
     weights = {f"odpiece/models/weights/{path.name}" for path in (ROOT / "models" / "weights").iterdir()}
     assert weights and weights <= names
-    assert {"odpiece/codec/comparison/page.html", "odpiece/codec/self_test.odp"} <= names
+    data = {"codec/comparison/page.html", "codec/self_test.odp", "models/training/held_out.txt"}
+    assert {f"odpiece/{path}" for path in data} <= names
     assert {"odpiece/py.typed", *(f"odpiece/{name}/py.typed" for name in SUBPACKAGES)} <= names
 
 

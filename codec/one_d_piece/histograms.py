@@ -16,6 +16,7 @@ from odpiece.formats.images import read_image
 from odpiece.formats.tiles import TILE, VOCABULARY, Layout
 from odpiece.models.interface import ONE_D_PIECE
 from odpiece.models.tile_tables import write_tables
+from odpiece.models.training.held_out import held_out
 
 STRENGTHS = 2.0 ** np.arange(-4, 21)  # pseudo-counts to choose from
 
@@ -23,9 +24,11 @@ STRENGTHS = 2.0 ** np.arange(-4, 21)  # pseudo-counts to choose from
 def make_tables(model, folders):
     """Count the tables of a One-D-Piece model over the pictures in `folders` (Paths), and put them to use.
 
-    Return (TileTables, bits a token, a list of the paths that are no pictures). Raises OptionError, OutputError.
+    Return (TileTables, bits a token, a list of the paths that are no pictures). Pictures held out of training are left
+    out. Raises OptionError, OutputError.
     """
     paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
+    paths = [path for path in paths if path.name not in held_out()]
     ids, skipped = count_tokens(model, paths)
     rows, bits = fit(ids)
     return write_tables(model.path, rows), bits, skipped

@@ -3,7 +3,8 @@
 The cache is two files, outside the picture folder: `pixels.u8` (every picture's RGB bytes, one after
 the other) and `index.json` (name, source, height, width, offset of each). A folder `train/` may have
 an index `train.tsv` beside it (columns file, source, ...); it gives each picture's source, by which
-sampling is weighted.
+sampling is weighted. Pictures named in held_out.txt are decoded, too, but nothing is trained on them: they are for
+`odpiece compare --tasks`.
 """
 
 import csv
@@ -25,6 +26,7 @@ from odpiece.formats.alpha import fill_transparent
 from odpiece.formats.errors import ImageError, OptionError, OutputError
 from odpiece.formats.files import read_bytes
 from odpiece.formats.images import SUFFIXES, read_image
+from odpiece.models.training.held_out import held_out
 
 CROP = 256
 MAX_SHRINK = 2.5  # largest factor by which a crop is scaled down
@@ -50,6 +52,13 @@ def _some_pictures(folder):
     if paths := list_pictures(folder):
         return paths
     raise OptionError(f"no pictures in {folder}")
+
+
+def _left(names, folder):
+    """Those indices of `names`, file names in `folder`, that are not held out. Raises OptionError where none is."""
+    if left := [i for i, name in enumerate(names) if name not in held_out()]:
+        return left
+    raise OptionError(f"all pictures in {folder} are held out of training, give others")
 
 
 def load_rgb(path):
@@ -119,7 +128,8 @@ class PictureCache:
 
     `len(cache)` pictures; `cache[i]` is uint8 (H, W, 3), a view that reads from disk on use.
     The cache is built on first use, in `root` (default: the user's cache folder), without the files that cannot be
-    read, which get a warning. Raises OptionError where no picture is left.
+    read, which get a warning; those held out are in it, but not in `entries`. Raises OptionError where no picture is
+    left.
     """
 
     def __init__(self, folder, root=None):
@@ -129,7 +139,8 @@ class PictureCache:
         cache = Path(root or default_cache_root()) / f"pictures-{key}"
         if not (cache / "index.json").is_file():
             _build_cache(paths, cache, _sources(folder))
-        self.entries = json.loads((cache / "index.json").read_text())
+        entries = json.loads((cache / "index.json").read_text())
+        self.entries = [entries[i] for i in _left([e["file"] for e in entries], folder)]
         self.pixels = np.memmap(cache / "pixels.u8", dtype=np.uint8, mode="r")
         weight = np.array([SOURCE_WEIGHT.get(e["source"], 1.0) for e in self.entries])
         self.probability = weight / weight.sum()
@@ -165,9 +176,11 @@ def random_crops(cache, count, rng):
 def middle_squares(folder, count):
     """uint8 (count, CROP, CROP, 3): middles of up to `count` pictures of `folder`, evenly spaced by name.
 
-    Those that cannot be read are left out with a warning. Raises OptionError where none is left.
+    Those that cannot be read are left out with a warning, those held out silently. Raises OptionError where none is
+    left.
     """
     paths, squares = _some_pictures(folder), []
+    paths = [paths[i] for i in _left([path.name for path in paths], folder)]
     for i in range(min(count, len(paths))):
         rgb = _load_or_warn(paths[i * len(paths) // min(count, len(paths))])
         if rgb is None:

@@ -1,6 +1,7 @@
 """Pictures for training: read as `encode` reads them, without those that cannot be read."""
 
 import io
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,7 +11,16 @@ pytest.importorskip("torch")
 
 from odpiece.formats.errors import OptionError  # noqa: E402
 from odpiece.formats.images import read_image  # noqa: E402
-from odpiece.models.training.data import PictureCache, list_pictures, load_rgb, middle_squares  # noqa: E402
+from odpiece.models.training import data  # noqa: E402
+from odpiece.models.training.crops import Mixture  # noqa: E402
+from odpiece.models.training.data import (  # noqa: E402
+    PictureCache,
+    list_pictures,
+    load_rgb,
+    middle_squares,
+    random_crops,
+)
+from odpiece.models.training.held_out import held_out  # noqa: E402
 
 
 @pytest.fixture
@@ -62,3 +72,29 @@ def test_a_picture_is_read_as_encode_reads_it(kind, tmp_path, photo):
         expected = expected[..., None]
     channels = [0, 0, 0] if expected.shape[2] < 3 else [0, 1, 2]
     np.testing.assert_array_equal(load_rgb(path), expected[..., channels])
+
+
+def test_pictures_held_out_are_left_out_of_a_cache_that_has_them(tmp_path, photo, monkeypatch):
+    folder = tmp_path / "large"
+    folder.mkdir()
+    for name, grey in (("a.png", 10), ("b.png", 20), ("c.png", 30)):
+        Image.fromarray(np.full_like(photo, grey)).save(folder / name)
+    built = PictureCache(folder, tmp_path / "cache")
+    monkeypatch.setattr(data, "held_out", lambda: {"b.png": "faces"})
+    cache = PictureCache(folder, tmp_path / "cache")
+    assert [entry["file"] for entry in cache.entries] == ["a.png", "c.png"] and len(cache.probability) == 2
+    assert [int(cache[i].mean()) for i in range(len(cache))] == [10, 30]
+    assert cache.pixels.filename == built.pixels.filename
+    assert {int(crop.mean()) for crop in random_crops(cache, 20, 0)} == {10, 30}
+    assert [(place[0] is cache, place[1]) for place in Mixture([cache]).places] == [(True, 0), (True, 1)]
+    assert {int(square.mean()) for square in middle_squares(folder, 3)} == {10, 30}
+
+
+def test_held_out_pictures_alone_cannot_be_trained_on(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "held_out", lambda: dict.fromkeys(["a.png", "grey.jfif"], "text"))
+    with pytest.raises(OptionError, match="are held out of training"):
+        PictureCache(folder, tmp_path / "cache")
+
+
+def test_the_list_of_held_out_pictures_has_forty_of_each_subject():
+    assert Counter(held_out().values()) == {"faces": 40, "text": 40}

@@ -8,7 +8,8 @@ import pytest
 from odpiece.codec import decode, encode, truncate
 from odpiece.codec.arrays import read_tokens
 from odpiece.codec.files import read, read_partial
-from odpiece.codec.one_d_piece.histograms import count_tokens, fit
+from odpiece.codec.one_d_piece import histograms
+from odpiece.codec.one_d_piece.histograms import count_tokens, fit, make_tables
 from odpiece.codec.targets import encode_to_psnr, encode_to_size, psnr
 from odpiece.formats.chunks import ChunkType
 from odpiece.formats.container import CoderId
@@ -120,6 +121,19 @@ def test_tables_are_counted_on_pictures(tiny, square, tmp_path, photo):
         count_tokens(tiny, [tmp_path / "a.png"])
     with pytest.raises(OptionError, match="no One-D-Piece model"):
         count_tokens(load_model(), [])
+
+
+def test_pictures_held_out_of_training_are_not_counted(tiny_copy, square, tmp_path, monkeypatch):
+    from PIL import Image
+
+    for name in ("a.png", "b.png", "held.png"):
+        Image.fromarray(square).save(tmp_path / name)
+    monkeypatch.setattr(histograms, "held_out", lambda: {"b.png": "faces", "held.png": "text"})
+    with pytest.raises(OptionError, match="two pictures"):
+        make_tables(tiny_copy, [tmp_path])
+    monkeypatch.setattr(histograms, "held_out", dict)
+    tables, _, _ = make_tables(tiny_copy, [tmp_path])
+    assert tables.path.is_file()
 
 
 def test_a_cut_file(tiny, square):
