@@ -11,7 +11,7 @@ from odpiece.models.threads import thread_limit
 SURE = 0.9  # how sure the reader has to be of a line for it to count
 LEAST = 2  # letters of a line that counts
 TALL = 1.5  # how much higher than wide a line may be: others are read from top to bottom, or are no lines
-EXTENT = 1.15  # height of the box around a line, by the size of its letters as fonts give it, seen on drawn text
+EDGE, EXTENT = 3, 1.1  # pixels that a box around a line adds, and its height by the size of its letters, seen on cards
 DEFAULT_THREADS = -1  # onnxruntime's own choice
 
 
@@ -24,8 +24,8 @@ class Line:
 
     @property
     def size(self):
-        """Of its letters, in pixels, as fonts give it."""
-        return _lengths(self.corners)[1] / EXTENT
+        """Of its letters, in pixels, as fonts give it: within a third or so."""
+        return max(1.0, _lengths(self.corners)[1] - EDGE) / EXTENT
 
 
 class Reader:
