@@ -12,7 +12,8 @@ from odpiece.cli.options import output_options
 from odpiece.formats.errors import ImageError, MissingExtraError, OutputError
 from odpiece.formats.files import STANDARD, check_output, make_folder, write_bytes
 
-LINE_SECONDS = 60
+FIRST_SECONDS, LINE_SECONDS = 10, 60  # until the first line that says how long it takes, and between further ones
+ALL = "all"
 
 
 def _numbers(context, parameter, value):
@@ -57,7 +58,14 @@ def _names(context, parameter, value):
     metavar="DIR",
     help="Write DIR/index.html: curves, tables and every picture beside the original, in one file.",
 )
-@click.option("--tasks", is_flag=True, help="Also: how often a frozen classifier names the picture as the original.")
+@click.option(
+    "--tasks",
+    metavar="[LIST]",
+    is_flag=False,
+    flag_value=ALL,
+    callback=_names,
+    help="Also how much of what networks see in the originals survives. Of classes,text,faces; alone: all.",
+)
 @click.option("-j", "jobs", type=click.IntRange(1), metavar="N", help="Processes. [default: one for each core]")
 @output_options
 def compare(
@@ -66,9 +74,10 @@ def compare(
     """Compare odpiece with other codecs on pictures and folders of pictures.
 
     By default with all codecs and metrics that are installed; AVIF, JPEG XL, ThumbHash, BlurHash and all metrics but
-    PSNR need odpiece[compare]. Files are whole and without metadata. Peers encode the picture downscaled, too, and
-    their best at the bytes of each odpiece file counts. A BD-rate says how many more bytes odpiece needs for the same
-    quality (less than zero: it is better), as the median over pictures. Results are cached: a second run only adds.
+    PSNR need odpiece[compare], --tasks needs odpiece[tasks]. Files are whole and without metadata. Peers encode the
+    picture downscaled, too, and their best at the bytes of each odpiece file counts. A BD-rate says how many more bytes
+    odpiece needs for the same quality (less than zero: it is better), as the median over pictures. Results are cached:
+    a second run only adds.
     """
     html_path = html_folder and html_folder / "index.html"
     for output in filter(None, (json_path, csv_path, html_path)):
@@ -76,27 +85,31 @@ def compare(
     files = _files(paths)
 
     from odpiece.codec.comparison import report
+    from odpiece.codec.comparison.extra import COMPARE, TASKS
     from odpiece.codec.comparison.metrics import METRICS, find_metric
     from odpiece.codec.comparison.page import page, require_page
     from odpiece.codec.comparison.peers import PEERS, find_peer, odpiece
-    from odpiece.codec.comparison.recognition import load_classifier
+    from odpiece.codec.comparison.subjects import SUBJECTS, find_subject
 
-    peers = _required(map(find_peer, codecs)) if codecs else _installed(PEERS, console)
+    peers = _required(map(find_peer, codecs)) if codecs else _installed(PEERS, COMPARE, console)
     peers = [replace(p, scales=downscale, least=0) if downscale and p.ladder else p for p in peers]
     ours = odpiece(look)
     ours = replace(ours, qualities=qualities or ours.qualities)
-    chosen = _required(map(find_metric, metrics)) if metrics else _installed(METRICS.values(), console)
+    chosen = _required(map(find_metric, metrics)) if metrics else _installed(METRICS.values(), COMPARE, console)
     metrics = tuple(metric.name for metric in chosen)
-    classify = load_classifier() if tasks else None  # here and below: what is missing is said before the long work
-    if html_path:
+    if html_path:  # here and below: what is missing is said before the long work
         require_page()
+    if tasks == (ALL,):
+        subjects = _installed(SUBJECTS.values(), TASKS, console) or _required(SUBJECTS.values())
+    else:
+        subjects = _required(map(find_subject, tasks or ()))
 
     codecs = {codec.name: codec for codec in (ours, *peers)}
     measured = _measure(files, codecs.values(), metrics, jobs, console)
     rows, rates = report.rows(measured, metrics), report.bd_rates(measured, metrics)
     tables = [report.row_cells(rows, metrics, len(measured)), report.rate_cells(rates, metrics)]
-    if tasks:
-        tables.append(_agreement_table(measured, codecs, classify))
+    if subjects:
+        tables += _survival_tables(measured, codecs, subjects, rows, jobs, console)
     if json_path:
         description = f"pictures: {len(measured)}, at the bytes of odpiece -q {','.join(map(str, ours.qualities))}"
         write_bytes(json_path, report.bench(rows, metrics, description), force)
@@ -109,10 +122,21 @@ def compare(
     write_bytes(STANDARD, "\n\n".join("\n".join(report.aligned(cells)) for cells in tables).encode() + b"\n")
 
 
-def _agreement_table(measured, codecs, classify):
-    from odpiece.codec.comparison.recognition import agreement_cells, agreements
+def _survival_tables(measured, codecs, subjects, rows, jobs, console):
+    from odpiece.codec.comparison.peers import CODECS, odpiece
+    from odpiece.codec.comparison.recognition import View, run_views, survival_cells, tally
+    from odpiece.codec.comparison.report import REFERENCE
+    from odpiece.models.interface import LOOKS
 
-    return agreement_cells(agreements(measured, codecs, _pixels, classify))
+    titled = {f"{REFERENCE} {look}": odpiece(look) for look in LOOKS}
+    titled |= {CODECS[name].title: codecs[name] for name in measured[0].trials if name != REFERENCE}
+    cache, names = _cache(console), tuple(subject.name for subject in subjects)
+    views = [View(picture, titled, names, cache) for picture in measured]
+    total, messages = tally(_watched(run_views(views, jobs), len(views), "tasks", console))
+    for message in messages:
+        console.warn(message)
+    rates = {row.quality: row.bpp for row in rows if row.codec == REFERENCE}
+    return [survival_cells(total, subject, titled, rates) for subject in subjects]
 
 
 def _pixels(name):
@@ -134,15 +158,17 @@ def _inside(folder):
 
 
 def _required(choices):
-    """`choices` (codecs or metrics) as a list. Raises MissingExtraError for one whose packages are missing."""
+    """`choices` (codecs, metrics or tasks) as a list. Raises MissingExtraError for one whose packages are missing."""
     choices = list(choices)
     for choice in choices:
         choice.require()
     return choices
 
 
-def _installed(choices, console):
-    """Those of `choices` (codecs or metrics) whose packages are there; the others are named in a warning."""
+def _installed(choices, extra, console):
+    """Those of `choices` (codecs, metrics or tasks) whose packages are there; the others are named in a warning, as is
+    the extra that has them.
+    """
     found, missing = [], []
     for choice in choices:
         try:
@@ -151,20 +177,16 @@ def _installed(choices, console):
         except MissingExtraError:
             missing.append(choice.title)
     if missing:
-        console.warn(f"without {', '.join(missing)}: pip install 'odpiece[compare]' adds them")
+        console.warn(f"without {', '.join(missing)}: pip install 'odpiece[{extra}]' adds them")
     return found
 
 
 def _measure(files, codecs, metrics, jobs, console):
-    from tqdm import tqdm
-
     from odpiece.codec.comparison.tasks import Task, collect, run_tasks
 
     cache = _cache(console)
     tasks = [Task(path, codec, metrics, cache) for path in files for codec in codecs]
-    outcomes = _told_by_lines(run_tasks(tasks, jobs), len(tasks), console)
-    with tqdm(outcomes, total=len(tasks), desc="compare", leave=False, disable=console.quiet or None) as bar:
-        measured, messages = collect(bar)
+    measured, messages = collect(_watched(run_tasks(tasks, jobs), len(tasks), "compare", console))
     for message in messages:
         console.warn(message)
     if not measured:
@@ -182,12 +204,23 @@ def _cache(console):
         console.warn(f"results are not kept for a second run: {error}")
 
 
-def _told_by_lines(outcomes, total, console):
-    """`outcomes`; where there is no terminal for a bar, a line a minute says how many of `total` there are."""
-    began = told = time.monotonic()
+def _watched(outcomes, total, name, console):
+    """`outcomes`, with a bar; where there is no terminal for one, with lines that say how many of `total` there are."""
+    from tqdm import tqdm
+
+    outcomes = _told_by_lines(outcomes, total, name, console)
+    with tqdm(outcomes, total=total, desc=name, leave=False, disable=console.quiet or None) as bar:
+        yield from bar
+
+
+def _told_by_lines(outcomes, total, name, console):
+    began = time.monotonic()
+    due = began + FIRST_SECONDS
     for count, outcome in enumerate(outcomes, 1):
         yield outcome
         now = time.monotonic()
-        if now - told >= LINE_SECONDS and not sys.stderr.isatty():
-            told = now
-            console.result(f"compare: {count} of {total} done in {(now - began) / 60:.0f} min")
+        if now >= due and not sys.stderr.isatty():
+            due = now + LINE_SECONDS
+            minutes = (now - began) / 60
+            to_go = f", about {minutes * (total - count) / count:.0f} min to go" if count < total else ""
+            console.result(f"{name}: {count} of {total} done in {minutes:.0f} min{to_go}")

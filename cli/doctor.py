@@ -14,7 +14,7 @@ from odpiece.formats.errors import DeviceError, MissingExtraError, OdpieceError,
 from odpiece.formats.files import STANDARD, write_bytes
 from odpiece.models.backends import BACKENDS
 
-EXTRAS = ("torch", "compare", "hub", "remote", "ray")  # those that users install
+EXTRAS = ("torch", "compare", "tasks", "hub", "remote", "ray")  # those that users install
 MODULES = {"pillow": "PIL"}  # where it is not the distribution's name
 NVIDIA_SMI = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
 SECONDS = 20  # that nvidia-smi may take

@@ -29,7 +29,7 @@ MODULES = sorted(
     }
     | set(PACKAGES)
 )
-SHIPPED_EXTRAS = ("torch", "compare", "hub", "remote", "ray")
+SHIPPED_EXTRAS = ("torch", "compare", "tasks", "hub", "remote", "ray")
 MAX_LINES = 350
 
 # What each layer may import of odpiece: these modules and all below them

