@@ -100,7 +100,7 @@ def is_fine(q):
 
 # Quantization steps at q = 1, 2, 4, ..., 4096: at each the step at which q tokens a piece are no longer
 # what limits the picture, falling faster from octave to octave (measured, see docs/decisions/transform.md).
-STEP_AT_OCTAVE = (11.0, 10.1, 9.2, 7.8, 6.4, 5.0, 3.8, 2.74, 1.9, 1.26, 0.8, 0.3, 0.1)
+STEP_AT_OCTAVE = (11.0, 10.1, 9.2, 7.8, 6.4, 5.0, 3.8, 2.74, 1.9, 1.26, 0.8, 0.3, 0.08)
 # Steps of the mean colour, the first token, as parts of those
 MEAN_STEP_AT_OCTAVE = (1.0, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
 
