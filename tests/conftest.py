@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from odpiece.codec.bands.coders import FIRST_ROW, LENGTH_CLASSES, SYMBOLS, LearnedCoder, RawCoder, StaticCoder
+from odpiece.codec.bands.coders import LENGTH_CLASSES, STATIC_COUNT, SYMBOLS, LearnedCoder, RawCoder, StaticCoder
 from odpiece.codec.bands.tokens import LENGTHS, full_length_index, shorten
 from odpiece.codec.range_coder import to_table
 from odpiece.formats import pillow_plugin
@@ -103,7 +103,7 @@ def random_tokens(random_bands):
 def toy_tables():
     """Static tables, as StaticCoder takes them, of random counts that fall off from zero."""
     rng = np.random.default_rng(3)
-    shape = (Q_OCTAVES, LENGTH_CLASSES, FIRST_ROW[-1], SYMBOLS)
+    shape = (Q_OCTAVES, LENGTH_CLASSES, STATIC_COUNT, SYMBOLS)
     falling = 0.6 ** np.abs(np.arange(SYMBOLS) - 31)
     counts = rng.gamma(1.0, 1.0, shape).astype(np.float32) * falling + 1e-4
     latents = to_table(counts.reshape(-1, SYMBOLS)).reshape(shape)

@@ -10,7 +10,6 @@ from odpiece.models.nets.bands.transform import Architecture, Tokenizer  # noqa:
 from odpiece.models.training.bands.colours import COLOURS, constrain  # noqa: E402
 
 SMALL = Architecture(
-    fine=48,
     fine_hidden=8,
     look_fine_blocks=1,
     middle_hidden=8,

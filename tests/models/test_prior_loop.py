@@ -21,7 +21,6 @@ from odpiece.models.training.processes import Processes  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = Architecture(
-    fine=48,
     fine_hidden=16,
     look_fine_blocks=1,
     middle_hidden=16,

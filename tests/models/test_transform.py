@@ -22,7 +22,6 @@ from odpiece.models.training.bands.export import folded_tensors, write_model  # 
 
 # fine=48 is the smallest that leaves the 192 channels at 1/16 a full basis
 SMALL = Architecture(
-    fine=48,
     fine_hidden=16,
     look_fine_blocks=1,
     middle_hidden=24,
