@@ -56,7 +56,7 @@ def untrained(photo):
 
 
 def randomised(seed):
-    """A tokenizer all of whose looks, residual branches, conditions, gains and grain do something, with channel scales."""
+    """A tokenizer whose looks, residual branches, conditions, gains and grain all do something, with channel scales."""
     torch.manual_seed(seed)
     tokenizer = Tokenizer(BOTH_LOOKS)
     with torch.no_grad():
@@ -265,8 +265,8 @@ def test_folded_tensors_hold_the_network_in_float16(photo):
 def test_onnx_analysis_agrees_with_torch(gain, photo, exported):
     transform, reference = exported
     pixels = np.ascontiguousarray(photo[:128, 64:256])
-    expected = reference.analysis(to_float(pixels), None if gain is None else torch.tensor([gain]))
-    for got, expected in zip(transform.analyze(pixels, gain), expected, strict=True):
+    wanted = reference.analysis(to_float(pixels), None if gain is None else torch.tensor([gain]))
+    for got, expected in zip(transform.analyze(pixels, gain), wanted, strict=True):
         expected = expected[0].numpy()
         assert got.dtype == np.float32 and got.shape == expected.shape
         assert np.abs(got - expected).max() < 1e-3 * np.abs(expected).max()
