@@ -80,7 +80,9 @@ def test_crops_of_fine_detail_are_of_detailed_pictures(mixture, no_drawings):
 def test_squares_of_fine_detail_are_scaled_down(size, monkeypatch):
     """By CLEAN_SHRINK at least, also the large ones: else traces of an earlier compression would be learned."""
     rgb, sides = np.zeros((900, 1000, 3), np.uint8), []
-    monkeypatch.setattr(Image, "fromarray", lambda square, make=Image.fromarray: sides.append(len(square)) or make(square))
+    monkeypatch.setattr(
+        Image, "fromarray", lambda square, make=Image.fromarray: sides.append(len(square)) or make(square)
+    )
     for seed in range(30):
         scaled_square(rgb, seeded(seed), size, True, fine=True)
     assert size * CLEAN_SHRINK - 1 <= min(sides) < 1.1 * size * CLEAN_SHRINK < max(sides)
