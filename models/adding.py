@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from odpiece.formats.errors import DamagedError, OptionError
-from odpiece.models.interface import BANDS_FAMILY, LOOKS
+from odpiece.models.interface import BANDS_FAMILY, FINE_SUFFIX, LOOKS
 from odpiece.models.library import load_model, packaged_models
 from odpiece.models.user_models import RECORD, TABLES, WEIGHTS, check_name, file_hash, new_model, record_of
 
@@ -61,7 +61,7 @@ def _check(model):
         if not {"architecture", "trained_tokens"} <= model.facts.keys():
             raise DamagedError(f"{model.path} does not say what network it is of: import it again")
     else:
-        parts = ("analysis", "gradient", LOOKS[0])
+        parts = [part + suffix for part in ("analysis", "gradient", LOOKS[0]) for suffix in ("", FINE_SUFFIX)]
         model.prior, model.static_tables  # noqa: B018
     for part in parts:
         graph = model.path.with_name(f"{model.path.stem}.{part}.onnx")

@@ -100,7 +100,7 @@ class Steps(Dataset):
     """The Batch of each step of a run, by its number: always the same for the same seed.
 
     Batches have about `pixels` pixels each, of one size in all processes, so that their steps take equally long; the
-    crops of process `rank` are its own.
+    crops of process `rank` are its own. Where no picture is detailed no step teaches q above USUAL.
     """
 
     def __init__(self, mixture, pixels, seed, rank=0):
@@ -109,7 +109,7 @@ class Steps(Dataset):
     def __getitem__(self, step):
         shared, shares = np.random.default_rng((self.seed, step)), np.array(list(SIZES.values()))
         size = int(shared.choice(list(SIZES), p=shares / shares.sum()))
-        fine = size <= DETAILED and bool(shared.random() < FINE_STEPS)
+        fine = size <= DETAILED and bool(shared.random() < FINE_STEPS) and self.mixture.detailed.any()
         rng = np.random.default_rng((self.seed, step, self.rank))
         crops = [self.mixture.crop(rng, size, fine) for _ in range(max(1, self.pixels // size**2))]
         lowest, most = (USUAL + 1, TOKENS) if fine else (1, USUAL)

@@ -15,6 +15,7 @@ from odpiece.models.adding import add_model
 from odpiece.models.library import load_model, user_models, verify_model
 from odpiece.models.tile_tables import SHAPE, write_tables
 
+GRAPHS = [part + kind for part in ("analysis", "faithful", "gradient", "natural") for kind in ("", ".fine")]
 PIXELS = np.full((20, 30, 3), 90, np.uint8)
 
 
@@ -49,7 +50,7 @@ def test_an_exported_model_is_installed(exported):
 def test_a_weights_file_is_installed_with_its_graphs(exported, name):
     assert add_model(exported / "mine.safetensors", None if name == "mine" else name).name == name
     names = sorted(path.name for path in load_model(name).path.parent.iterdir())
-    graphs = [f"weights.{part}.onnx" for part in ("analysis", "faithful", "gradient", "natural")]
+    graphs = [f"weights.{part}.onnx" for part in GRAPHS]
     assert names == sorted(["model.json", "weights.safetensors", *graphs])
 
 
@@ -77,7 +78,9 @@ def test_a_user_s_model_moves_with_its_tables(tiny_copy, tmp_path, monkeypatch):
     assert add_model(tiny_copy.path, "again").sha256 == model.sha256
 
 
-@pytest.mark.parametrize("file", ["mine.safetensors", "mine.analysis.onnx", "mine.faithful.onnx", "index.json"])
+@pytest.mark.parametrize(
+    "file", ["mine.safetensors", "mine.analysis.onnx", "mine.gradient.fine.onnx", "mine.faithful.onnx", "index.json"]
+)
 def test_what_is_missing_is_said(exported, file):
     (exported / file).unlink()
     with pytest.raises((DamagedError, OptionError), match=f"{file}|train export"):

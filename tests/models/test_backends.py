@@ -12,7 +12,7 @@ from odpiece.codec.files import read
 from odpiece.formats.errors import DamagedError, DeviceError, MissingExtraError, OptionError
 from odpiece.models import backends, onnx_backend
 from odpiece.models.backends import choose_device
-from odpiece.models.interface import BANDS, LOOKS, step_size
+from odpiece.models.interface import BANDS, LOOKS, USUAL_BANDS, analysis_gain, bands_reached, step_size
 from odpiece.models.library import Model, find_model, load_model, open_model
 
 WEIGHTS = resources.files("odpiece.models") / "weights" / f"{load_model().name}.safetensors"
@@ -49,42 +49,51 @@ def cuda(request):
         pytest.skip(str(error))
 
 
-def quantized(latents, q):
+def gain_of(q):
+    """As `analyze` takes it for quality `q`."""
+    return None if bands_reached(q) == USUAL_BANDS else float(analysis_gain(q))
+
+
+def quantized(transform, pixels, q):
+    latents = transform.analyze(pixels, gain_of(q))
     return tuple(np.rint(z / step_size(q)).astype(np.float32) * np.float32(step_size(q)) for z in latents)
 
 
 def assert_latents_agree(got, expected, tolerance):
-    for a, b, band in zip(got, expected, BANDS, strict=True):
+    for a, b, band in zip(got, expected, BANDS[: len(expected)], strict=True):
         assert a.dtype == np.float32 and a.shape == b.shape and len(a) == band.latents
         assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
 
 
 def assert_pixels_agree(transform, onnx, pixels, q, look):
-    latents = quantized(onnx.analyze(pixels), q)
+    latents = quantized(onnx, pixels, q)
     got, expected = (t.synthesize(latents, q, look, (3, 1)) for t in (transform, onnx))
     assert got.dtype == np.uint8 and got.shape == pixels.shape
     assert np.abs(got.astype(int) - expected).max() <= 1
     return (got != expected).mean()
 
 
-def assert_errors_agree(transform, onnx, pixels, tolerance):
+def assert_errors_agree(transform, onnx, pixels, tolerance, q=90):
     importance = np.random.default_rng(0).uniform(0, 2, pixels.shape[:2]).astype(np.float32)
-    latents = quantized(onnx.analyze(pixels), 90)
-    (error, gradients), (expected, wanted) = (t.error(latents, 90, pixels, importance, True) for t in (transform, onnx))
+    latents = quantized(onnx, pixels, q)
+    (error, gradients), (expected, wanted) = (t.error(latents, q, pixels, importance, True) for t in (transform, onnx))
     assert error.dtype == np.float32 and error.shape == (1, 2)
     np.testing.assert_allclose(error, expected, rtol=tolerance)
     assert_latents_agree(gradients, wanted, 10 * tolerance)
-    alone, none = transform.error(latents, 90, pixels, importance, False)
+    alone, none = transform.error(latents, q, pixels, importance, False)
     np.testing.assert_allclose(alone, error, rtol=tolerance)
     assert none == ()
 
 
-def test_torch_analysis_is_that_of_onnx(torch_transform, onnx, pixels):
-    assert_latents_agree(torch_transform.analyze(pixels), onnx.analyze(pixels), 1e-5)
+@pytest.mark.parametrize("q", [1024, 1500, 4096])
+def test_torch_analysis_is_that_of_onnx(q, torch_transform, onnx, pixels):
+    got, expected = (t.analyze(pixels, gain_of(q)) for t in (torch_transform, onnx))
+    assert len(expected) == bands_reached(q)
+    assert_latents_agree(got, expected, 1e-5)
 
 
 @pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("q", [1, 77, 1024])
+@pytest.mark.parametrize("q", [1, 77, 1024, 1500, 4096])
 def test_torch_pixels_are_those_of_onnx(q, look, torch_transform, onnx, pixels):
     assert assert_pixels_agree(torch_transform, onnx, pixels, q, look) < 0.001
 
@@ -96,8 +105,9 @@ def test_the_noise_depends_on_the_place(torch_transform, onnx, pixels):
     assert np.abs(onnx.synthesize(latents, 64, "natural", (0, 1)).astype(int) - there).max() <= 1
 
 
-def test_torch_errors_and_gradients_are_those_of_onnx(torch_transform, onnx, pixels):
-    assert_errors_agree(torch_transform, onnx, pixels, 1e-4)
+@pytest.mark.parametrize("q", [90, 1500, 4096])
+def test_torch_errors_and_gradients_are_those_of_onnx(q, torch_transform, onnx, pixels):
+    assert_errors_agree(torch_transform, onnx, pixels, 1e-4, q)
 
 
 def test_torch_clips_to_grey_levels(torch_transform):
@@ -218,7 +228,7 @@ def test_cuda_analysis_is_that_of_the_cpu(cuda, onnx, pixels):
 @pytest.mark.cuda
 @pytest.mark.parametrize("look", LOOKS)
 def test_cuda_pixels_are_those_of_the_cpu(look, cuda, onnx, pixels):
-    for q in (1, 77, 1024):
+    for q in (1, 77, 1024, 4096):
         assert assert_pixels_agree(cuda.transform, onnx, pixels, q, look) < 0.05
 
 

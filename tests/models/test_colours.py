@@ -5,12 +5,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from odpiece.models.interface import LOOKS, octave_weights  # noqa: E402
+from odpiece.models.interface import BANDS, LOOKS, USUAL_BANDS, analysis_gain, bands_reached, octave_weights  # noqa: E402
 from odpiece.models.nets.bands.transform import Architecture, Tokenizer  # noqa: E402
 from odpiece.models.training.bands.colours import COLOURS, constrain  # noqa: E402
 
 SMALL = Architecture(
-    fine=48,
     fine_hidden=8,
     look_fine_blocks=1,
     middle_hidden=8,
@@ -35,21 +34,46 @@ def tokenizer():
     return network.eval()
 
 
-def passed(tokenizer, colour, side, look):
+COLOURS_OF_TESTS = np.random.default_rng(0).uniform(-1, 1, (20, 3)).astype(np.float32)
+
+
+def analysed(tokenizer, colour, side, q):
+    """The latents, for quality `q`, of a flat picture of side x side pixels."""
+    gain = None if bands_reached(q) == USUAL_BANDS else torch.tensor(analysis_gain([q]))
+    return tokenizer.analysis(torch.tensor(colour)[None, :, None, None].expand(1, 3, side, side), gain)
+
+
+@torch.no_grad()
+def passed(tokenizer, colour, side, look, q=64):
     """float (3, side, side) in [-1, 1]: what the look makes of the unquantized latents of a flat picture."""
-    octaves = torch.tensor(octave_weights(64))[None]
+    octaves = torch.tensor(octave_weights(q))[None]
     grain = [torch.zeros(1, 4, side // n, side // n) for n in (16, 8)]
-    with torch.no_grad():
-        latents = tokenizer.analysis(torch.tensor(colour)[None, :, None, None].expand(1, 3, side, side))
-        return tokenizer.looks[look](tokenizer.synthesis(latents, octaves), octaves, grain)[0]
+    latents = analysed(tokenizer, colour, side, q)
+    x = tokenizer.synthesis(latents[:USUAL_BANDS], octaves)
+    return tokenizer.looks[look](x, octaves, latents[USUAL_BANDS:], grain)[0]
 
 
-@pytest.mark.parametrize("side", [128, 320])
+@pytest.mark.parametrize("q, side", [(64, 128), (64, 320), (1500, 128), (4096, 192)])
 @pytest.mark.parametrize("look", LOOKS)
-def test_flat_colours_pass(look, side, tokenizer):
-    for colour in np.random.default_rng(0).uniform(-1, 1, (20, 3)).astype(np.float32):
-        got = passed(tokenizer, colour, side, look)
+def test_flat_colours_pass(look, q, side, tokenizer):
+    for colour in COLOURS_OF_TESTS:
+        got = passed(tokenizer, colour, side, look, q)
         torch.testing.assert_close(got, torch.tensor(colour)[:, None, None].expand_as(got), atol=5e-4, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("q", [1025, 4096])
+def test_all_but_the_mean_colour_of_a_flat_picture_is_zero(q, tokenizer):
+    for colour in COLOURS_OF_TESTS:
+        first, *finer = analysed(tokenizer, colour, 128, q)
+        assert len(finer) == len(BANDS) - 1
+        assert all(z.abs().max() < 1e-3 for z in (first[:, 3:], *finer))
+    again = Tokenizer(SMALL)
+    again.load_state_dict(tokenizer.state_dict())
+    for layer in (again.analysis.patch_rest, again.analysis.merge16_rest):  # the oracle
+        layer.reset_parameters()
+    *_, band3, band4 = analysed(again, COLOURS_OF_TESTS[0], 128, q)
+    assert band3.abs().max() > 0.01 and band4.abs().max() > 0.01
 
 
 def test_weights_that_are_not_constrained_do_not_pass_them():

@@ -8,7 +8,18 @@ pytest.importorskip("torch")
 
 from odpiece.models.interface import TOKENS  # noqa: E402
 from odpiece.models.training import crops, drawn  # noqa: E402
-from odpiece.models.training.crops import LOW_RATES, SIZES, Mixture, Steps, batches, scaled_square  # noqa: E402
+from odpiece.models.training.crops import (  # noqa: E402
+    CLEAN_SHRINK,
+    DETAILED,
+    FINE_STEPS,
+    LOW_RATES,
+    SIZES,
+    USUAL,
+    Mixture,
+    Steps,
+    batches,
+    scaled_square,
+)
 from odpiece.models.training.data import PictureCache  # noqa: E402
 
 KINDS = ("flat", "rectangles", "gradient", "drawing", "text", "screen", "noise", "chessboard")
@@ -60,13 +71,63 @@ def test_drawn_pictures_teach_every_rate(mixture, monkeypatch):
     assert {Mixture([mixture.places[0][0]]).crop(seeded(i), 256)[1] for i in range(4)} == {TOKENS}
 
 
+def test_crops_of_fine_detail_are_of_detailed_pictures(mixture, no_drawings):
+    rng = seeded()
+    assert {mixture.crop(rng, 256, fine=True)[1] for _ in range(40)} == {TOKENS}
+
+
+@pytest.mark.parametrize("size", [256, 512])
+def test_squares_of_fine_detail_are_scaled_down(size, monkeypatch):
+    """By CLEAN_SHRINK at least, also the large ones: else traces of an earlier compression would be learned."""
+    rgb, sides = np.zeros((900, 1000, 3), np.uint8), []
+    monkeypatch.setattr(
+        Image, "fromarray", lambda square, make=Image.fromarray: sides.append(len(square)) or make(square)
+    )
+    for seed in range(30):
+        scaled_square(rgb, seeded(seed), size, True, fine=True)
+    assert size * CLEAN_SHRINK - 1 <= min(sides) < 1.1 * size * CLEAN_SHRINK < max(sides)
+
+
+@pytest.fixture
+def quick_crops(monkeypatch):
+    """Crops of the right size and q without their pixels."""
+
+    def crop(self, rng, size, fine=False):
+        return np.zeros((size, 1, 3), np.uint8), TOKENS if fine or size >= DETAILED else LOW_RATES
+
+    monkeypatch.setattr(Mixture, "crop", crop)
+
+
+def test_some_steps_teach_the_finest_rates_and_the_others_none(mixture, quick_crops):
+    steps = [(len(batch.pixels[0]), batch) for batch in map(Steps(mixture, 1, seed=0).__getitem__, range(2000))]
+    fine = [size for size, batch in steps if batch.lowest > 1]
+    assert set(fine) == {size for size in SIZES if size <= DETAILED}
+    small = sum(size <= DETAILED for size, _ in steps)
+    assert abs(len(fine) / small - FINE_STEPS) < 5 * np.sqrt(FINE_STEPS / small)
+    for size, batch in steps:
+        expected = (USUAL + 1, TOKENS) if batch.lowest > 1 else (1, LOW_RATES if size < DETAILED else USUAL)
+        assert (batch.lowest, batch.highest.tolist()) == (expected[0], [expected[1]])
+
+
+def test_fine_steps_are_the_same_in_all_processes(mixture, quick_crops):
+    first, second = ([Steps(mixture, 1, seed=4, rank=rank)[i].lowest for i in range(60)] for rank in (0, 1))
+    assert first == second and set(first) == {1, USUAL + 1}
+
+
+def test_without_detailed_pictures_no_step_is_fine(mixture, quick_crops, monkeypatch):
+    monkeypatch.setattr(crops, "FINE_STEPS", 1.0)
+    small = Mixture([mixture.places[0][0]])
+    assert {Steps(mixture, 1, seed=0)[i].lowest for i in range(30)} == {1, USUAL + 1}
+    assert {Steps(small, 1, seed=0)[i].lowest for i in range(30)} == {1}
+
+
 @pytest.mark.parametrize("height, width", [(64, 64), (300, 200), (700, 2000)])
 @pytest.mark.parametrize("size", [256, 1024])
-@pytest.mark.parametrize("detailed", [False, True])
-def test_squares_are_scaled(height, width, size, detailed):
+@pytest.mark.parametrize("detailed, fine", [(False, False), (True, False), (True, True)])
+def test_squares_are_scaled(height, width, size, detailed, fine):
     rgb = np.full((height, width, 3), (200, 90, 30), np.uint8)
     for seed in range(4):
-        square = scaled_square(rgb, seeded(seed), size, detailed)
+        square = scaled_square(rgb, seeded(seed), size, detailed, fine)
         assert square.shape == (size, size, 3) and (square == rgb[0, 0]).all()
 
 

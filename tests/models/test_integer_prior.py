@@ -5,14 +5,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from odpiece.codec.bands.coders import SYMBOLS, LearnedCoder  # noqa: E402
+from odpiece.codec.bands.coders import ESCAPE, SYMBOLS, LearnedCoder, buckets, to_symbols  # noqa: E402
 from odpiece.codec.bands.tokens import kept_mask, shorten  # noqa: E402
 from odpiece.codec.bands.walk import walk  # noqa: E402
 from odpiece.codec.range_coder import Writer  # noqa: E402
 from odpiece.models import prior  # noqa: E402
 from odpiece.models.interface import BANDS, octave_weights  # noqa: E402
 from odpiece.models.nets.bands.prior import Prior, squash  # noqa: E402
-from odpiece.models.prior import interpolate, octave_position, table_rows  # noqa: E402
+from odpiece.models.prior import FIRST_WIDE, MEAN_STEPS, SCALES, interpolate, octave_position, shift_of_rows, table_rows  # noqa: E402
 from odpiece.models.training.bands.quantized_prior import check_bounds, largest_sum, logistic_table, quantize_prior  # noqa: E402
 
 
@@ -48,34 +48,35 @@ def float_parameters(net, q, latents):
         z = torch.tensor(z).double()[None]
         mean, log_scale = net.bands[i](z, context, octaves)
         yield mean[0].numpy(), log_scale[0].numpy()
-        if i < 2:
+        if i + 1 < len(latents):
             seen = squash(z)
             context = net.refine[i](seen if context is None else torch.cat([seen, context], 1))
 
 
-@pytest.mark.parametrize("q", [1, 90, 1024])
+@pytest.mark.parametrize("q", [1, 90, 4096])
 def test_rows_and_centres_are_the_float_network_s(q, latents, toy_priors):
-    """A row is 64 log scales (-4 and up by 1/8) for each of 16 offsets (-1/2 and up by 1/16) from the centre."""
+    """A row is one of 80 log scales (-4 and up by 1/8) for each of 16 offsets (-1/2 and up by 1/16) from the centre."""
     net, integer = toy_priors
     rows, centres = predict_all(integer, q, latents)
     for row, centre, (mean, log_scale) in zip(rows, centres, float_parameters(net, q, latents), strict=True):
-        offset, scale = row // 64 / 16 - 0.5, row % 64 / 8 - 4
-        assert (0 <= row).all() and (row < 1024).all()
+        offset, scale = row // 80 / 16 - 0.5, row % 80 / 8 - 4
+        assert (0 <= row).all() and (row < 1280).all()
         assert np.abs(centre + offset - mean).max() < 1 / 32 + 0.05
-        assert np.abs(scale - log_scale.clip(-4, 4 - 1 / 8)).max() < 1 / 16 + 0.05
+        assert np.abs(scale - log_scale.clip(-4, 6 - 1 / 8)).max() < 1 / 16 + 0.05
 
 
 @torch.no_grad()
 def test_bits_are_those_of_the_float_network(latents, toy_priors):
     net, integer = toy_priors
-    tokens = shorten(latents, np.array([[1024, 512, 128], [48, 1024, 768]]))
-    _, groups = walk(Writer(), LearnedCoder(integer), 1024, 2, 3, tokens)
+    tokens = shorten(latents, np.array([[4096, 512, 128], [48, 2500, 768]]))
+    _, groups = walk(Writer(), LearnedCoder(integer), 4096, 2, 3, tokens)
     masks = [torch.tensor(kept_mask(band, tokens.lengths))[None].double() for band in BANDS]
     inputs = [torch.tensor(z).double()[None] for z in tokens.bands]
-    bits = net.bits(inputs, masks, torch.tensor(octave_weights(1024)).double()[None])
-    for band, expected in zip(BANDS, bits):
-        got = sum(g.bits for g in groups if g.name.startswith(f"{band.block}."))
-        assert got == pytest.approx(expected.sum().item(), rel=0.02)
+    bits = net.bits(inputs, masks, torch.tensor(octave_weights(4096)).double()[None])
+    for block in (64, 32, 16, 8):  # two bands have blocks of 16
+        got = sum(g.bits for g in groups if g.name.startswith(f"{block}."))
+        expected = sum(b.sum().item() for b, band in zip(bits, BANDS, strict=True) if band.block == block)
+        assert got == pytest.approx(expected, rel=0.02)
 
 
 def as_integers(array):
@@ -106,31 +107,31 @@ def test_sums_are_those_of_integers(random_bands, toy_priors, monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("q", [*range(1, 18), 90, 91, 1000, 1023, 1024])
+@pytest.mark.parametrize("q", [*range(1, 18), 90, 91, 1000, 1023, 1024, 1500, 4095, 4096])
 def test_octave_position_is_the_logarithm(q):
     assert octave_position(q) == np.floor(64 * np.log2(q) + 1e-9)
 
 
 def test_interpolation_is_linear_between_octaves():
-    table = np.array([[100 * n * n, -7 * n] for n in range(11)], dtype=np.int32)
-    for q in (1, 2, 3, 700, 1024):
+    table = np.array([[100 * n * n, -7 * n] for n in range(13)], dtype=np.int32)
+    for q in (1, 2, 3, 700, 1024, 1500, 4096):
         expected = octave_weights(q).astype(np.float64) @ table
-        np.testing.assert_allclose(interpolate(table, q), expected, atol=35)  # 2100 / 64, and a floor
-    np.testing.assert_array_equal(interpolate(table, 1024), table[10])
+        np.testing.assert_allclose(interpolate(table, q), expected, atol=37)  # 2300 / 64, and a floor
+    np.testing.assert_array_equal(interpolate(table, 4096), table[12])
     np.testing.assert_array_equal(interpolate(table, 8), table[3])
 
 
 @pytest.mark.parametrize(
     "mean, log_scale, row, centre",
     [
-        (0.0, -4.0, 8 * 64, 0),
-        (0.0, 0.0, 8 * 64 + 32, 0),
-        (2.25, 0.0, 12 * 64 + 32, 2),
-        (-0.25, 0.0, 4 * 64 + 32, 0),
+        (0.0, -4.0, 8 * SCALES, 0),
+        (0.0, 0.0, 8 * SCALES + 32, 0),
+        (2.25, 0.0, 12 * SCALES + 32, 2),
+        (-0.25, 0.0, 4 * SCALES + 32, 0),
         (0.5, -9.0, 0, 1),
         (-0.5, -4.0, 0, 0),
-        (-7.0, 99.0, 8 * 64 + 63, -7),
-        (0.49, 0.0, 0 * 64 + 32, 1),
+        (-7.0, 99.0, 8 * SCALES + 79, -7),
+        (0.49, 0.0, 0 * SCALES + 32, 1),
     ],
 )
 def test_table_rows_round_to_the_grid(mean, log_scale, row, centre):
@@ -148,11 +149,32 @@ def test_squash_table(toy_priors):
 
 def test_logistic_table_is_the_law():
     table = logistic_table(SYMBOLS)
-    assert table.shape == (1024, 64)
+    assert table.shape == (1280, 64)
     np.testing.assert_allclose(table.sum(axis=1), 1.0, atol=1e-9)
     k, offset, scale = np.arange(-31, 32), 5 / 16 - 0.5, np.exp(-4 + 40 / 8)
     expected = np.diff(1 / (1 + np.exp(-(np.append(k - 0.5, 31.5) - offset) / scale)))
-    np.testing.assert_allclose(table[5 * 64 + 40, :63], expected, rtol=1e-9)
+    np.testing.assert_allclose(table[5 * SCALES + 40, :63], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [FIRST_WIDE - 1, FIRST_WIDE, 48, 49, 60, SCALES - 1])
+@pytest.mark.parametrize("offset", [0, 5, 8, 15])
+def test_symbols_of_wide_laws_stand_for_the_values_that_the_coder_puts_together(offset, scale):
+    """Oracle: the law of every single value, summed over those that the coder gives one symbol."""
+    row, values = offset * SCALES + scale, np.arange(-9000, 9001)
+    edges = (np.append(values - 0.5, 9000.5) - (offset / 16 - 0.5)) / np.exp(-4 + scale / 8)
+    single = np.diff(1 / (1 + np.exp(-edges.clip(-500, 500))))
+    symbols = to_symbols(buckets(values, np.full(len(values), shift_of_rows()[row]))[0])
+    expected = np.bincount(symbols, single, minlength=SYMBOLS)
+    np.testing.assert_allclose(logistic_table(SYMBOLS)[row], expected, rtol=1e-6, atol=1e-9)
+
+
+def test_wide_laws_keep_escapes_rare():
+    shifts = shift_of_rows().reshape(MEAN_STEPS, SCALES)
+    assert shifts.dtype == np.int64 and (shifts == shifts[0]).all()
+    assert not shifts[0, :FIRST_WIDE].any() and set(np.diff(shifts[0, FIRST_WIDE:])) == {0, 1}
+    spread = np.exp(-4 + np.arange(SCALES) / 8) / (1 << shifts[0])  # of a law, in symbols
+    assert spread.max() < 4 and spread[FIRST_WIDE:].min() > 1.9
+    assert logistic_table(SYMBOLS)[:, ESCAPE].max() < 1e-3
 
 
 def test_quantized_weights_are_masked_integers():

@@ -1,12 +1,67 @@
-"""The grain that every machine must make alike, and that nobody should see as a pattern."""
+"""The layout of the tokens, what varies with q, and the grain that every machine must make alike."""
 
 import numpy as np
 import pytest
 
-from odpiece.models.interface import GRAIN, grain
+from odpiece.models.interface import (
+    BANDS,
+    GRAIN,
+    LATENTS_PER_TOKEN,
+    PIECE,
+    TOKENS,
+    USUAL_BANDS,
+    analysis_gain,
+    bands_reached,
+    grain,
+    latent_steps,
+    octave_weights,
+    step_size,
+)
 
+ALL_Q = np.arange(1, TOKENS + 1)
 UNIT = 1 << 23  # grain counts in parts of this
 SIDE = 256
+
+
+def test_every_token_has_its_latents():
+    """A piece has as many latents as values, and they fill the tokens of the bands in order."""
+    assert sum(band.token_index.size for band in BANDS) == 3 * PIECE**2 == LATENTS_PER_TOKEN * TOKENS
+    counts = np.bincount(np.concatenate([band.token_index.ravel() for band in BANDS]), minlength=TOKENS)
+    assert (counts == LATENTS_PER_TOKEN).all()
+    for band in BANDS:
+        assert band.token_index.min() == band.first_token
+        assert sum(band.groups) == band.ranks and len(band.group_of_latent) == band.latents
+
+
+def test_the_finest_bands_are_those_behind_the_usual_tokens():
+    reached = [bands_reached(int(q)) for q in ALL_Q]
+    assert reached == [USUAL_BANDS] * 1024 + [len(BANDS)] * 3072
+    assert BANDS[USUAL_BANDS].first_token == 1024
+
+
+def test_octave_weights_interpolate():
+    weights = octave_weights(ALL_Q)
+    assert weights.dtype == np.float32 and weights.shape == (TOKENS, 13)
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(weights @ np.arange(13), np.log2(ALL_Q), atol=1e-5)
+    assert all(weights[2**i - 1, i] == 1 for i in range(13))
+    assert not weights[:1024, 11:].any() and (weights[1024:, 11:].sum(axis=1) > 0).all()
+
+
+def test_the_analysis_fades_to_linear():
+    gain = analysis_gain(ALL_Q)
+    assert gain.dtype == np.float32 and (gain[:1024] == 1).all() and not gain[2047:].any()
+    np.testing.assert_allclose(gain[1023:2048], 11 - np.log2(ALL_Q[1023:2048]), atol=1e-6)
+    assert all(analysis_gain(int(q)) == gain[q - 1] for q in (1, 1024, 1025, 1500, 4096))
+
+
+def test_steps_fall_with_the_quality():
+    steps = step_size(ALL_Q)
+    assert (np.diff(steps) < 0).all() and steps[0] == pytest.approx(11.0) and steps[-1] == pytest.approx(0.1)
+    for band, own in zip(BANDS, latent_steps(ALL_Q), strict=True):
+        assert own.shape == (TOKENS, band.latents) and (np.diff(own, axis=0) < 0).all()
+        usual = own[:, LATENTS_PER_TOKEN:] if band is BANDS[0] else own
+        np.testing.assert_array_equal(usual, np.broadcast_to(steps[:, None], usual.shape))
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,14 @@ from safetensors import safe_open
 
 from odpiece.codec.bands.coders import SYMBOLS
 from odpiece.formats.errors import OptionError, UnknownModelError
-from odpiece.models.interface import LOOKS, STEP_AT_OCTAVE
+from odpiece.models.interface import FINE_SUFFIX, LOOKS, STEP_AT_OCTAVE
 from odpiece.models.library import find_model, load_model, open_model
 from odpiece.models.prior import MEAN_STEPS, SCALES
 
 WEIGHTS = resources.files("odpiece.models") / "weights"
 INDEX = json.loads((WEIGHTS / "index.json").read_text())
 NAMES = list(INDEX["models"])
-GRAPHS = ("analysis", "gradient", "faithful", "natural")
+GRAPHS = [part + kind for part in ("analysis", "gradient", "faithful", "natural") for kind in ("", FINE_SUFFIX)]
 
 
 def tensors(name):
@@ -30,7 +30,7 @@ def test_index_names_the_file_by_its_sha256(name):
     entry, data = INDEX["models"][name], (WEIGHTS / INDEX["models"][name]["file"]).read_bytes()
     assert entry["sha256"] == hashlib.sha256(data).hexdigest()
     assert entry["file"] == f"{name}.safetensors"
-    assert len(data) <= 30e6
+    assert len(data) <= 40e6
 
 
 def test_nothing_else_ships():
@@ -58,10 +58,10 @@ def test_networks_are_finite_float16(name):
 
 
 TABLES = {
-    "static.latents": (11, 4, 264, SYMBOLS),
-    "static.lengths": (11, 19),
+    "static.latents": (13, 4, 240, SYMBOLS),
+    "static.lengths": (13, 29),
     "prior.tables": (MEAN_STEPS * SCALES, SYMBOLS),
-    "prior.lengths": (11, 19),
+    "prior.lengths": (13, 29),
 }
 
 
@@ -79,7 +79,7 @@ def test_architecture_is_in_the_metadata(name):
     with safe_open(WEIGHTS / INDEX["models"][name]["file"], framework="numpy") as f:
         architecture = json.loads(f.metadata()["architecture"])
     found = tensors(name)
-    assert found["analysis.patch.weight"].shape == (architecture["fine"], 3, 8, 8)
+    assert found["analysis.fine.0.expand.weight"].shape == (architecture["fine_hidden"], 96, 3, 3)
     assert {key.split(".")[1] for key in found if key.startswith("looks.")} == set(architecture["looks"]) == set(LOOKS)
     assert [key for key in found if "grain" in key and not key.startswith("looks.natural.")] == []
 

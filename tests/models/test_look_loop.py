@@ -24,7 +24,6 @@ from odpiece.models.training.processes import Processes  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = Architecture(
-    fine=48,
     fine_hidden=16,
     look_fine_blocks=1,
     middle_hidden=16,
@@ -52,8 +51,8 @@ def run(tokenizer_run):
 
 @pytest.fixture(scope="module")
 def batch(photo):
-    """A Batch of two crops of the photo, 128x128, which may teach every q."""
-    return Batch(np.stack([photo[:128, :128], photo[64:, 100:228]]), np.array([1024, 1024]))
+    """A Batch of two crops of the photo, 128x128, which teach the usual bands."""
+    return Batch(np.stack([photo[:128, :128], photo[64:, 100:228]]), 1, np.array([1024, 1024]))
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +139,7 @@ class Painted(nn.Module):
         super().__init__()
         self.picture = nn.Parameter(pixels.clone())
 
-    def forward(self, x, octaves, grain):
+    def forward(self, x, octaves, finest, grain):
         return self.picture
 
 
@@ -242,11 +241,15 @@ def test_steps_move_every_weight_of_the_look_and_nothing_else(run, batch, monkey
     frozen = [p.detach().clone() for net in (run.tokenizer, run.prior, run.metric) for p in net.parameters()]
     before = [{n: p.detach().clone() for n, p in net.named_parameters()} for net in (run.look, run.average)]
     values = [list(run.update(batch, 0.0).values()) for _ in range(4)]
+    finest = {name for name, _ in run.look.named_parameters() if name.endswith(("_rest.weight", ".gain"))}
+    for old, net in zip(before, (run.look, run.average)):
+        assert {name for name, p in net.named_parameters() if torch.equal(p, old[name])} == finest
+    values += [list(run.update(Batch(batch.pixels, 2049, 4 * batch.highest), 0.0).values()) for _ in range(2)]
     for old, net in zip(before, (run.look, run.average)):
         assert not [name for name, p in net.named_parameters() if torch.equal(p, old[name])]
     after = (p for net in (run.tokenizer, run.prior, run.metric) for p in net.parameters())
     assert all(torch.equal(a, b) for a, b in zip(frozen, after, strict=True))
-    assert np.isfinite(values).all() and run.step == 4
+    assert np.isfinite(values).all() and run.step == 6
     distance, decibels, *patterns = values[0]
     assert 0 < distance < 2 and 5 < decibels < 60 and all(0 <= pattern < 2 for pattern in patterns)
 

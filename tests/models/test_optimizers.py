@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from odpiece.models.training.bands.optimizers import NEWTON_SCHULZ, orthogonalized  # noqa: E402
+from odpiece.models.training.bands.optimizers import NEWTON_SCHULZ, Optimizers, orthogonalized  # noqa: E402
 
 SHAPES = [(1, 1), (5, 5), (16, 90), (90, 16), (24, 25), (3, 400)]
 
@@ -47,3 +47,16 @@ def test_its_size_does_not_matter_and_zeros_stay():
     matrix = torch.randn(8, 20)
     torch.testing.assert_close(orthogonalized(1000 * matrix), orthogonalized(matrix), rtol=1e-4, atol=1e-5)
     assert not orthogonalized(torch.zeros(8, 20)).any()
+
+
+def test_what_has_no_gradient_stays():
+    """Also after steps in which it had one: momentum must not move it on."""
+    torch.manual_seed(3)
+    layers = torch.nn.ModuleList(torch.nn.Conv2d(4, 6, 3) for _ in range(2))
+    optimizers = Optimizers([layers])
+    for used in (layers, layers[:1]):
+        before = [p.detach().clone() for p in layers.parameters()]
+        sum(layer(torch.ones(1, 4, 5, 5)).square().sum() for layer in used).backward()
+        optimizers.step(1.0)
+        moved = [not torch.equal(p, old) for p, old in zip(layers.parameters(), before, strict=True)]
+        assert moved == [True, True, len(used) == 2, len(used) == 2]

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from odpiece.models.interface import BANDS, octave_weights, step_size  # noqa: E402
+from odpiece.models.interface import BANDS, Q_OCTAVES, TOKENS, USUAL_BANDS, octave_weights, step_size  # noqa: E402
 from odpiece.models.nets.bands.prior import Masked, Prior, logistic_bits, squash  # noqa: E402
 from odpiece.models.training.bands.objective import kept_masks  # noqa: E402
 
@@ -22,26 +22,36 @@ def random_latents(rows=2, columns=3, seed=0):
 
 
 @torch.no_grad()
-def bits_of(prior, latents, lengths=((1024,) * 3,) * 2, q=100):
-    masks = [m.double() for m in kept_masks(torch.tensor([lengths]))]
+def bits_of(prior, latents, lengths=((TOKENS,) * 3,) * 2, q=100):
+    masks = [m.double() for m in kept_masks(torch.tensor([lengths]), len(latents))]
     return prior.bits(latents, masks, torch.tensor(octave_weights(q)).double()[None])
 
 
-CASES = [(i, g) for i, band in enumerate(BANDS) for g in range(len(band.groups))]
+@pytest.fixture(scope="module")
+def bits(prior):
+    """Those of `random_latents()`."""
+    return bits_of(prior, random_latents())
 
 
-@pytest.mark.parametrize("y, x", [(0, 0), (0, 1), (1, 1), (1, 2)])
-@pytest.mark.parametrize("i, g", CASES)
-def test_bits_depend_only_on_what_is_coded_before(i, g, y, x, prior):
+# Blocks of every phase, where there are any, else one
+CASES = [
+    (i, g, *place)
+    for i, band in enumerate(BANDS)
+    for g in range(len(band.groups))
+    for place in (((0, 0), (0, 1), (1, 1), (1, 2)) if band.phases > 1 else ((g % 2, 1 + g % 3),))
+]
+
+
+@pytest.mark.parametrize("i, g, y, x", CASES)
+def test_bits_depend_only_on_what_is_coded_before(i, g, y, x, prior, bits):
     """One latent of group g of band i changes, at block (y, x): who sees it?
 
     Later groups of the 3x3 blocks about it, its own group in those of them that have a later phase, finer bands.
     """
     latents = random_latents()
-    before = bits_of(prior, latents)
     latent = int(np.flatnonzero(BANDS[i].group_of_latent == g)[1])
     latents[i][0, latent, y, x] += 3
-    changed = [(a - b).abs()[0].numpy() > 1e-9 for a, b in zip(bits_of(prior, latents), before, strict=True)]
+    changed = [(a - b).abs()[0].numpy() > 1e-9 for a, b in zip(bits_of(prior, latents), bits, strict=True)]
 
     group = BANDS[i].group_of_latent
     phase = BANDS[i].phase_map(*changed[i].shape[1:])
@@ -72,29 +82,34 @@ def test_phases_surround_later_blocks_with_earlier_ones(band):
 
 def test_all_later_groups_see_the_first(prior):
     latents = random_latents(1, 1)
-    before = bits_of(prior, latents, lengths=((1024,),))
+    before = bits_of(prior, latents, lengths=((TOKENS,),))
     for i, band in enumerate(BANDS):
         changed = [z.clone() for z in latents]
         changed[i][0, 0] += 2
-        after = bits_of(prior, changed, lengths=((1024,),))
+        after = bits_of(prior, changed, lengths=((TOKENS,),))
         rows = (after[i] - before[i]).abs()[0].amax((1, 2)) > 1e-9
         group = torch.tensor(band.group_of_latent)
         assert {int(g) for g in group[rows]} >= set(range(1, len(band.groups)))
 
 
-def test_bits_depend_on_the_quality(prior):
-    latents = random_latents()
-    for a, b in zip(bits_of(prior, latents, q=10), bits_of(prior, latents, q=20)):
+def test_bits_depend_on_the_quality(prior, bits):
+    for a, b in zip(bits_of(prior, random_latents(), q=101), bits, strict=True):
         assert (a - b).abs().max() > 1e-6
 
 
 def test_latents_that_are_not_kept_cost_nothing(prior):
-    lengths = ((0, 5, 1024), (17, 70, 300))
+    lengths = ((0, 5, 1024), (17, 1500, 4000))
     latents = random_latents()
-    masks = kept_masks(torch.tensor([lengths]))
-    for b, mask in zip(bits_of(prior, latents, lengths), masks):
+    masks = kept_masks(torch.tensor([lengths]), len(BANDS))
+    for b, mask in zip(bits_of(prior, latents, lengths), masks, strict=True):
         assert (b[mask == 0] == 0).all()
         assert (b[mask == 1] > 0).all()
+
+
+def test_the_usual_bands_cost_the_same_alone(prior, bits):
+    alone = bits_of(prior, random_latents()[:USUAL_BANDS])
+    assert len(alone) == USUAL_BANDS
+    assert all(torch.equal(a, b) for a, b in zip(alone, bits))
 
 
 @pytest.mark.parametrize("mean, log_scale", [(0.0, -1.5), (0.3, 0.0), (-7.5, 1.0), (0.5, 2.0), (100.2, 3.0)])
@@ -141,13 +156,13 @@ def test_squash_keeps_the_sign_and_the_order():
 
 def test_initialised_prior_widens_with_the_spread():
     prior = Prior()
-    steps = torch.tensor(step_size(2.0 ** np.arange(11)), dtype=torch.float32)
+    steps = torch.tensor(step_size(2.0 ** np.arange(Q_OCTAVES)), dtype=torch.float32)
     spread = [torch.linspace(40, 1, b.latents) for b in BANDS]
     prior.initialise(spread, steps)
     zeros = [torch.zeros(1, b.latents, b.side, b.side) for b in BANDS]
     ones = [torch.ones_like(z) for z in zeros]
     with torch.no_grad():
-        coarse, fine = (prior.bits(zeros, ones, torch.tensor(octave_weights(q))[None]) for q in (1, 1024))
+        coarse, fine = (prior.bits(zeros, ones, torch.tensor(octave_weights(q))[None]) for q in (1, 4096))
     for a, b in zip(coarse, fine):
         assert (b > a).all()  # at a finer step a zero is rarer
         assert (a[0, :, 0, 0].diff() <= 1e-5).all()  # and rarer where the spread is wider

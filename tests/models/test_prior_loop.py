@@ -10,18 +10,17 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from odpiece.codec.bands.tokens import kept_mask  # noqa: E402
-from odpiece.models.interface import BANDS, octave_weights  # noqa: E402
+from odpiece.models.interface import BANDS, USUAL_BANDS, octave_weights  # noqa: E402
 from odpiece.models.nets.bands.prior import Prior  # noqa: E402
 from odpiece.models.nets.bands.transform import Architecture  # noqa: E402
 from odpiece.models.training import runs  # noqa: E402
-from odpiece.models.training.bands import loop, objective, prior_loop  # noqa: E402
+from odpiece.models.training.bands import loop, prior_loop  # noqa: E402
 from odpiece.models.training.bands.tuning import RUN, TuningOptions  # noqa: E402
 from odpiece.models.training.crops import Batch  # noqa: E402
 from odpiece.models.training.processes import Processes  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = Architecture(
-    fine=48,
     fine_hidden=16,
     look_fine_blocks=1,
     middle_hidden=16,
@@ -92,17 +91,25 @@ def make_run(tokenizer_run):
 
 @pytest.fixture(scope="module")
 def batch(photo):
-    """A Batch of two crops of the photo, 128x128, which may teach every q."""
-    return Batch(np.stack([photo[:128, :128], photo[64:, 100:228]]), np.array([1024, 1024]))
+    """A Batch of two crops of the photo, 128x128, which teach the usual bands."""
+    return Batch(np.stack([photo[:128, :128], photo[64:, 100:228]]), 1, np.array([1024, 1024]))
 
 
-def test_tokens_are_whole_numbers_dropped_at_their_quality(make_run, batch):
-    """Each crop at REPEATS qualities."""
-    bands, masks, octaves, quality = make_run(0)._tokens(batch)
-    assert len(quality) == 2 * prior_loop.REPEATS and len(set(quality.tolist())) > 1
+@pytest.fixture(scope="module")
+def fine_batch(batch):
+    """The same crops, which teach all bands."""
+    return Batch(batch.pixels, 2049, np.array([4096, 4096]))
+
+
+@pytest.mark.parametrize("lowest, highest, count", [(1, 1024, USUAL_BANDS), (1025, 4096, len(BANDS))])
+def test_tokens_are_whole_numbers_dropped_at_their_quality(lowest, highest, count, make_run, batch):
+    taught = Batch(batch.pixels, lowest, np.array([highest] * 2))
+    bands, masks, octaves, quality = make_run(0)._tokens(taught)
+    assert len(bands) == count and len(set(quality.tolist())) == 2
+    assert lowest <= quality.min() and quality.max() <= highest
     for i, q in enumerate(quality.tolist()):
         np.testing.assert_array_equal(octaves[i].numpy(), octave_weights(q))
-        for band, z, mask in zip(BANDS, bands, masks, strict=True):
+        for band, z, mask in zip(BANDS[:count], bands, masks, strict=True):
             np.testing.assert_array_equal(mask[i].numpy(), kept_mask(band, np.full((2, 2), q)))
             assert (z[i] == z[i].round()).all() and not (z[i] * (1 - mask[i])).any()
     assert all(z.any() for z in bands[:1])
@@ -110,23 +117,19 @@ def test_tokens_are_whole_numbers_dropped_at_their_quality(make_run, batch):
 
 def test_no_crop_is_coded_above_the_quality_that_it_may_teach(make_run, batch):
     run, highest = make_run(0), np.array([1024, 16])
-    quality = torch.stack([run._tokens(Batch(batch.pixels, highest))[3] for _ in range(9)])
+    quality = torch.stack([run._tokens(Batch(batch.pixels, 1, highest))[3] for _ in range(9)])
     assert (quality.reshape(-1, 2).amax(0) <= torch.tensor(highest)).all() and quality.max() > 16
 
 
-def test_steps_lower_the_bits_of_the_same_tokens(make_run, batch, monkeypatch):
-    def draw(seed):
-        return objective.draw_quality(torch.full((4,), 1024), torch.Generator().manual_seed(seed))
-
+def test_steps_lower_the_bits_of_the_same_tokens(make_run, fine_batch, monkeypatch):
     monkeypatch.setattr(prior_loop, "FINE_TUNING", 1.0)
     monkeypatch.setattr(prior_loop, "rate_factor", lambda step, progress: 1.0)
-    seed = next(seed for seed in range(99) if draw(seed).max() > 500)  # so that every band has tokens
     torch.manual_seed(0)
-    run = make_run(seed, Prior())
-    tokens = run._tokens(batch)
+    run = make_run(0, Prior())
+    tokens = run._tokens(fine_batch)
     monkeypatch.setattr(run, "_tokens", lambda batch: tokens)
     before = {name: p.detach().clone() for name, p in run.prior.named_parameters()}
-    losses = [run.update(batch, 0.0)["loss"] for _ in range(30)]
+    losses = [run.update(fine_batch, 0.0)["loss"] for _ in range(30)]
     assert losses[-1] < 0.99 * losses[0]
     assert not [name for name, p in run.prior.named_parameters() if torch.equal(p, before[name])]
     assert not [name for name, p in run.average.named_parameters() if torch.equal(p, before[name])]

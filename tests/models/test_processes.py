@@ -23,7 +23,7 @@ with joined("cpu") as processes:
     parameters = [torch.zeros(shape, requires_grad=True) for shape in {SHAPES}]
     for parameter in parameters:
         parameter.grad = torch.randn_like(parameter)
-    processes.average_gradients(parameters)
+    processes.average_gradients([torch.zeros(2, requires_grad=True), *parameters])  # the first has no gradient
     torch.save([p.grad for p in parameters], Path(sys.argv[1]) / f"process{{processes.rank}}.pt")
 """
 

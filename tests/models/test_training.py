@@ -16,7 +16,7 @@ from odpiece.codec import decode, encode  # noqa: E402
 from odpiece.codec.bands.tokens import kept_mask  # noqa: E402
 from odpiece.formats.container import CoderId  # noqa: E402
 from odpiece.formats.errors import UnknownModelError  # noqa: E402
-from odpiece.models.interface import BANDS, octave_weights, step_size  # noqa: E402
+from odpiece.models.interface import BANDS, USUAL_BANDS, octave_weights, step_size  # noqa: E402
 from odpiece.models.library import open_model  # noqa: E402
 from odpiece.models.nets.bands.prior import Prior, logistic_bits  # noqa: E402
 from odpiece.models.nets.bands.transform import Architecture  # noqa: E402
@@ -30,7 +30,6 @@ from odpiece.models.training.processes import Processes  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = dict(
-    fine=48,
     fine_hidden=16,
     look_fine_blocks=1,
     middle_hidden=16,
@@ -45,8 +44,14 @@ SECONDS = 1 / 60  # in minutes
 
 @pytest.fixture(scope="module")
 def batch(photo):
-    """A Batch of two crops of the photo, 128x128, which may teach every q."""
-    return Batch(np.stack([photo[:128, :128], photo[64:, 100:228]]), np.array([1024, 1024]))
+    """A Batch of two crops of the photo, 128x128, which teach the usual bands."""
+    return Batch(np.stack([photo[:128, :128], photo[64:, 100:228]]), 1, np.array([1024, 1024]))
+
+
+@pytest.fixture(scope="module")
+def fine_batch(batch):
+    """The same crops, which teach all bands."""
+    return Batch(batch.pixels, 2049, np.array([4096, 4096]))
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +73,17 @@ def weights(run):
     return [p.detach().clone() for net in nets for p in net.parameters()]
 
 
-@pytest.mark.parametrize("lengths", [[[0, 1, 2], [17, 64, 65]], [[1024, 1023, 300], [16, 15, 100]]])
-def test_kept_masks_are_the_codec_s(lengths):
-    got = objective.kept_masks(torch.tensor([lengths, [row[::-1] for row in lengths]]))
-    for band, masks in zip(BANDS, got, strict=True):
+@pytest.mark.parametrize("lengths", [[[0, 1, 2], [17, 64, 65]], [[4096, 1025, 300], [2048, 2049, 100]]])
+@pytest.mark.parametrize("count", [USUAL_BANDS, len(BANDS)])
+def test_kept_masks_are_the_codec_s(count, lengths):
+    got = objective.kept_masks(torch.tensor([lengths, [row[::-1] for row in lengths]]), count)
+    for band, masks in zip(BANDS[:count], got, strict=True):
         np.testing.assert_array_equal(masks[0].numpy(), kept_mask(band, np.array(lengths)))
         np.testing.assert_array_equal(masks[1].numpy(), kept_mask(band, np.array(lengths)[:, ::-1]))
 
 
 def test_quality_is_log_uniform():
-    quality = objective.draw_quality(torch.full((20_000,), 1024), torch.Generator().manual_seed(0))
+    quality = objective.draw_quality(1, torch.full((20_000,), 1024), torch.Generator().manual_seed(0))
     assert quality.dtype == torch.int64
     assert quality.min() == 1 and quality.max() >= 1000
     assert quality.max() <= 1024
@@ -87,15 +93,29 @@ def test_quality_is_log_uniform():
 
 def test_quality_is_at_most_what_each_picture_may_teach():
     highest = torch.tensor([1, 16, 256]).repeat(4000)
-    quality = objective.draw_quality(highest, torch.Generator().manual_seed(0)).reshape(-1, 3)
+    quality = objective.draw_quality(1, highest, torch.Generator().manual_seed(0)).reshape(-1, 3)
     assert quality.min() == 1 and quality.max(0).values.tolist() == [1, 16, 256]
     share = [(quality[:, 2] >= 2**k).float().mean().item() for k in (2, 4, 6)]
     np.testing.assert_allclose(share, [0.75, 0.5, 0.25], atol=0.04)
 
 
+def test_quality_is_at_least_what_a_step_teaches():
+    quality = objective.draw_quality(1025, torch.full((8000,), 4096), torch.Generator().manual_seed(0))
+    assert 1025 <= quality.min() < 1035 and 4050 < quality.max() <= 4096
+    assert (quality >= 2048).float().mean().item() == pytest.approx(0.5, abs=0.03)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("quality, count", [((1, 1024), USUAL_BANDS), ((1024, 1025), len(BANDS))])
+def test_the_usual_bands_are_analysed_where_they_are_enough(quality, count, run, crops):
+    latents = objective.analyze(run.tokenizer, crops, torch.tensor(quality))
+    assert len(latents) == count
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(latents, run.tokenizer.analysis(crops)))
+
+
 def test_lengths_are_q_or_shorter():
     generator = torch.Generator().manual_seed(0)
-    quality = objective.draw_quality(torch.full((5000,), 1024), generator)
+    quality = objective.draw_quality(1, torch.full((5000,), 1024), generator)
     lengths = objective.draw_lengths(quality, 2, 3, generator)
     assert lengths.shape == (5000, 2, 3)
     assert (lengths >= 1).all() and (lengths <= quality[:, None, None]).all()
@@ -117,11 +137,11 @@ def test_quantize_rounds_and_passes_gradients_of_kept_latents():
     torch.manual_seed(0)
     steps = steps_of([0.5, 4.0])
     latents = [(torch.randn(2, b.latents, b.side, b.side) * 5).requires_grad_() for b in BANDS]
-    masks = objective.kept_masks(torch.tensor([[[20]], [[700]]]))
-    prior, octaves = Prior(), torch.as_tensor(octave_weights(np.array([20, 700])))
+    masks = objective.kept_masks(torch.tensor([[[20]], [[4000]]]), len(BANDS))
+    prior, octaves = Prior(), torch.as_tensor(octave_weights(np.array([20, 4000])))
     tokens = objective.quantize(latents, masks, steps, prior, octaves)
     sum(z.sum() for z in tokens).backward()
-    nearest = [(z / step).round() * mask for z, step, mask in zip(latents, steps, masks)]
+    nearest = [(z / step).round() * mask for z, step, mask in zip(latents, steps, masks, strict=True)]
     for z, k, near, mask, step in zip(latents, tokens, nearest, masks, steps):
         moved = k.detach() != near
         assert (k.detach()[moved] == (near - near.sign())[moved]).all()  # one step towards zero, or not at all
@@ -135,9 +155,9 @@ def test_quantize_rounds_and_passes_gradients_of_kept_latents():
 def test_choose_never_costs_more_than_rounding():
     """With bits given the rounded latents, latent by latent; errors count in units of the usual step."""
     torch.manual_seed(1)
-    prior, octaves = Prior(), torch.as_tensor(octave_weights(np.array([900])))
+    prior, octaves = Prior(), torch.as_tensor(octave_weights(np.array([4000])))
     scaled = tuple(torch.randn(1, b.latents, 2 * b.side, b.side) * 2 for b in BANDS)
-    masks = objective.kept_masks(torch.tensor([[[900], [900]]]))
+    masks = objective.kept_masks(torch.tensor([[[4000], [4000]]]), len(BANDS))
     nearest = tuple(z.round() * m for z, m in zip(scaled, masks))
     laws = prior(nearest, octaves)
     steps = steps_of([2.0])
@@ -149,7 +169,7 @@ def test_choose_never_costs_more_than_rounding():
             for z, k, step, law in zip(scaled, latents, steps, laws)
         ]
 
-    for ours, plain in zip(costs(chosen), costs(nearest)):
+    for ours, plain in zip(costs(chosen), costs(nearest), strict=True):
         assert (ours <= plain + 1e-5).all()
         assert (ours < plain - 1e-3).any()
 
@@ -162,15 +182,16 @@ def test_cost_weighs_error_by_the_step():
 
 
 @torch.no_grad()
-def test_error_is_that_of_the_decoded_picture(run, crops):
+@pytest.mark.parametrize("quality", [(1000, 3), (4096, 1500)])
+def test_error_is_that_of_the_decoded_picture(quality, run, crops):
     """At the start the transform is orthonormal: error in pixels = error in latents + what no latent holds."""
-    quality = torch.tensor([1000, 3])
+    quality = torch.tensor(quality)
     lengths = quality[:, None, None].expand(-1, 2, 2)
     error, bits = objective.run(run.tokenizer, run.prior, crops, quality, lengths)
-    latents = run.tokenizer.analysis(crops)
+    latents = objective.analyze(run.tokenizer, crops, quality)
     steps = objective.band_steps(quality, "cpu")
     octaves = torch.as_tensor(octave_weights(quality))
-    tokens = objective.quantize(latents, objective.kept_masks(lengths), steps, run.prior, octaves)
+    tokens = objective.quantize(latents, objective.kept_masks(lengths, len(latents)), steps, run.prior, octaves)
     lost = crops.square().sum((1, 2, 3)) - sum(z.square().sum((1, 2, 3)) for z in latents)
     for z, decoded in zip(latents, objective.dequantize(tokens, steps)):
         lost = lost + (z - decoded).square().sum((1, 2, 3))
@@ -194,7 +215,10 @@ def test_a_few_steps_lower_the_loss_on_one_batch(run, batch, crops, monkeypatch)
     assert run.step == 25
 
 
-def test_a_step_moves_every_weight(run, batch, monkeypatch):
+FINEST = ("_rest.weight", ".gain", "bands.3.", "bands.4.", "refine.2.", "refine.3.")  # in names of parameters
+
+
+def test_steps_move_every_weight_of_the_bands_that_they_teach(run, batch, fine_batch, monkeypatch):
     """The heads of the prior start at zero, so what lies before them moves from the second step on."""
     monkeypatch.setattr(loop, "rate_factor", lambda step, progress: 1.0)
     before = weights(run)
@@ -205,18 +229,22 @@ def test_a_step_moves_every_weight(run, batch, monkeypatch):
         for kind, net in zip(("now", "now", "average", "average"), (run.tokenizer, run.prior) * 2)
         for name, _ in net.named_parameters()
     ]
-    still = [name for name, a, b in zip(names, before, weights(run), strict=True) if torch.equal(a, b)]
-    assert not still
+    moved = {name: (a - b).abs().max() for name, a, b in zip(names, before, weights(run), strict=True)}
+    finest = {name for name in names if any(part in name for part in FINEST)}
+    assert {name for name, distance in moved.items() if distance < 1e-7} == finest
+    for _ in range(3):
+        run.update(fine_batch, 0.0)
+    assert not [name for name, a, b in zip(names, before, weights(run), strict=True) if (a - b).abs().max() < 1e-7]
 
 
-def test_a_saved_run_goes_on_as_if_never_stopped(run, batch, tmp_path):
+def test_a_saved_run_goes_on_as_if_never_stopped(run, batch, fine_batch, tmp_path):
     """But for its qualities, which begin anew with each part."""
     run.update(batch, 0.0)
     runs.save(run.state_dict(), tmp_path / "state.pt")
     resumed = loop.Run.from_state_dict(torch.load(tmp_path / "state.pt", weights_only=True), run.processes)
     run.reseed()
     assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
-    losses = [[r.update(batch, 0.1) for _ in range(2)] for r in (run, resumed)]
+    losses = [[r.update(b, 0.1) for b in (batch, fine_batch)] for r in (run, resumed)]
     assert losses[0] == losses[1]
     assert all(torch.equal(a, b) for a, b in zip(weights(run), weights(resumed), strict=True))
     assert resumed.step == run.step == 3
@@ -379,14 +407,15 @@ def test_averaged_networks_are_those_of_the_checkpoint(trained):
 
 
 @torch.no_grad()
-def test_training_goes_on_from_a_shipped_file(trained, exported, crops):
+@pytest.mark.parametrize("quality", [(30, 500), (1500, 4096)])
+def test_training_goes_on_from_a_shipped_file(quality, trained, exported, crops):
     """What load_shipped reads computes what the checkpoint computed, but for the rounding of float16 and integers."""
     options, _ = trained
     tokenizer, prior = loop.load_averaged(options.out / "best.pt")
     again, prior_again = load_shipped(exported.path)
-    quality = torch.tensor([30, 500])
+    quality = torch.tensor(quality)
     lengths = quality[:, None, None].expand(-1, 2, 2)
-    for a, b in zip(tokenizer.analysis(crops), again.analysis(crops)):
+    for a, b in zip(*(objective.analyze(t, crops, quality) for t in (tokenizer, again)), strict=True):
         torch.testing.assert_close(b, a, rtol=1e-2, atol=2e-2)
     expected = objective.run(tokenizer, prior, crops, quality, lengths)
     got = objective.run(again, prior_again, crops, quality, lengths)
