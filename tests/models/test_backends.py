@@ -12,7 +12,7 @@ from odpiece.codec.files import read
 from odpiece.formats.errors import DamagedError, DeviceError, MissingExtraError, OptionError
 from odpiece.models import backends, onnx_backend
 from odpiece.models.backends import choose_device
-from odpiece.models.interface import BANDS, LOOKS, USUAL_BANDS, analysis_gain, bands_reached, step_size
+from odpiece.models.interface import BANDS, LOOKS, USUAL_BANDS, is_fine, step_size
 from odpiece.models.library import Model, find_model, load_model, open_model
 
 WEIGHTS = resources.files("odpiece.models") / "weights" / f"{load_model().name}.safetensors"
@@ -49,13 +49,8 @@ def cuda(request):
         pytest.skip(str(error))
 
 
-def gain_of(q):
-    """As `analyze` takes it for quality `q`."""
-    return None if bands_reached(q) == USUAL_BANDS else float(analysis_gain(q))
-
-
 def quantized(transform, pixels, q):
-    latents = transform.analyze(pixels, gain_of(q))
+    latents = transform.analyze(pixels, is_fine(q))
     return tuple(np.rint(z / step_size(q)).astype(np.float32) * np.float32(step_size(q)) for z in latents)
 
 
@@ -87,8 +82,8 @@ def assert_errors_agree(transform, onnx, pixels, tolerance, q=90):
 
 @pytest.mark.parametrize("q", [1024, 1500, 4096])
 def test_torch_analysis_is_that_of_onnx(q, torch_transform, onnx, pixels):
-    got, expected = (t.analyze(pixels, gain_of(q)) for t in (torch_transform, onnx))
-    assert len(expected) == bands_reached(q)
+    got, expected = (t.analyze(pixels, is_fine(q)) for t in (torch_transform, onnx))
+    assert len(expected) == (len(BANDS) if is_fine(q) else USUAL_BANDS)
     assert_latents_agree(got, expected, 1e-5)
 
 

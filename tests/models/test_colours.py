@@ -5,9 +5,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from odpiece.models.interface import BANDS, LOOKS, USUAL_BANDS, analysis_gain, bands_reached, octave_weights  # noqa: E402
+from odpiece.models.interface import BANDS, LOOKS, is_fine, octave_weights  # noqa: E402
 from odpiece.models.nets.bands.transform import Architecture, Tokenizer  # noqa: E402
 from odpiece.models.training.bands.colours import COLOURS, constrain  # noqa: E402
+from odpiece.models.training.bands.exact import fit_exact  # noqa: E402
 
 SMALL = Architecture(
     fine_hidden=8,
@@ -31,6 +32,7 @@ def tokenizer():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     constrain(network)
+    fit_exact(network, torch.rand(2, 3, 128, 128) * 2 - 1)
     return network.eval()
 
 
@@ -39,8 +41,7 @@ COLOURS_OF_TESTS = np.random.default_rng(0).uniform(-1, 1, (20, 3)).astype(np.fl
 
 def analysed(tokenizer, colour, side, q):
     """The latents, for quality `q`, of a flat picture of side x side pixels."""
-    gain = None if bands_reached(q) == USUAL_BANDS else torch.tensor(analysis_gain([q]))
-    return tokenizer.analysis(torch.tensor(colour)[None, :, None, None].expand(1, 3, side, side), gain)
+    return tokenizer.analyze(torch.tensor(colour)[None, :, None, None].expand(1, 3, side, side), is_fine(q))
 
 
 @torch.no_grad()
@@ -48,9 +49,7 @@ def passed(tokenizer, colour, side, look, q=64):
     """float (3, side, side) in [-1, 1]: what the look makes of the unquantized latents of a flat picture."""
     octaves = torch.tensor(octave_weights(q))[None]
     grain = [torch.zeros(1, 4, side // n, side // n) for n in (16, 8)]
-    latents = analysed(tokenizer, colour, side, q)
-    x = tokenizer.synthesis(latents[:USUAL_BANDS], octaves)
-    return tokenizer.looks[look](x, octaves, latents[USUAL_BANDS:], grain)[0]
+    return tokenizer.decode(analysed(tokenizer, colour, side, q), octaves, look, grain)[0]
 
 
 @pytest.mark.parametrize("q, side", [(64, 128), (64, 320), (1500, 128), (4096, 192)])
@@ -70,10 +69,8 @@ def test_all_but_the_mean_colour_of_a_flat_picture_is_zero(q, tokenizer):
         assert all(z.abs().max() < 1e-3 for z in (first[:, 3:], *finer))
     again = Tokenizer(SMALL)
     again.load_state_dict(tokenizer.state_dict())
-    for layer in (again.analysis.patch_rest, again.analysis.merge16_rest):  # the oracle
-        layer.reset_parameters()
-    *_, band3, band4 = analysed(again, COLOURS_OF_TESTS[0], 128, q)
-    assert band3.abs().max() > 0.01 and band4.abs().max() > 0.01
+    again.exact.patch.copy_(torch.linalg.qr(torch.randn_like(again.exact.patch))[0])  # the oracle
+    assert analysed(again, COLOURS_OF_TESTS[0], 128, q)[4].abs().max() > 0.01
 
 
 def test_weights_that_are_not_constrained_do_not_pass_them():

@@ -10,9 +10,8 @@ from odpiece.models.interface import (
     PIECE,
     TOKENS,
     USUAL_BANDS,
-    analysis_gain,
-    bands_reached,
     grain,
+    is_fine,
     latent_steps,
     octave_weights,
     step_size,
@@ -34,8 +33,7 @@ def test_every_token_has_its_latents():
 
 
 def test_the_finest_bands_are_those_behind_the_usual_tokens():
-    reached = [bands_reached(int(q)) for q in ALL_Q]
-    assert reached == [USUAL_BANDS] * 1024 + [len(BANDS)] * 3072
+    assert [is_fine(int(q)) for q in ALL_Q] == [False] * 1024 + [True] * 3072
     assert BANDS[USUAL_BANDS].first_token == 1024
 
 
@@ -48,16 +46,9 @@ def test_octave_weights_interpolate():
     assert not weights[:1024, 11:].any() and (weights[1024:, 11:].sum(axis=1) > 0).all()
 
 
-def test_the_analysis_fades_to_linear():
-    gain = analysis_gain(ALL_Q)
-    assert gain.dtype == np.float32 and (gain[:1024] == 1).all() and not gain[2047:].any()
-    np.testing.assert_allclose(gain[1023:2048], 11 - np.log2(ALL_Q[1023:2048]), atol=1e-6)
-    assert all(analysis_gain(int(q)) == gain[q - 1] for q in (1, 1024, 1025, 1500, 4096))
-
-
 def test_steps_fall_with_the_quality():
     steps = step_size(ALL_Q)
-    assert (np.diff(steps) < 0).all() and steps[0] == pytest.approx(11.0) and steps[-1] == pytest.approx(0.1)
+    assert (np.diff(steps) < 0).all() and steps[0] == pytest.approx(11.0) and steps[-1] == pytest.approx(0.08)
     for band, own in zip(BANDS, latent_steps(ALL_Q), strict=True):
         assert own.shape == (TOKENS, band.latents) and (np.diff(own, axis=0) < 0).all()
         usual = own[:, LATENTS_PER_TOKEN:] if band is BANDS[0] else own

@@ -12,8 +12,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
 
-from odpiece.models.interface import BANDS, LOOKS, USUAL_BANDS, bands_reached, grain, octave_weights  # noqa: E402
+from odpiece.models.interface import BANDS, LOOKS, USUAL_BANDS, grain, is_fine, octave_weights  # noqa: E402
 from odpiece.models.library import open_model  # noqa: E402
 from odpiece.models.nets.bands.transform import (  # noqa: E402
     MIDDLE,
@@ -24,7 +25,8 @@ from odpiece.models.nets.bands.transform import (  # noqa: E402
     Tokenizer,
 )
 from odpiece.models.training.bands import pca  # noqa: E402
-from odpiece.models.training.bands.colours import COUNT  # noqa: E402
+from odpiece.models.training.bands.colours import COUNT, constrain  # noqa: E402
+from odpiece.models.training.bands.exact import fit_exact  # noqa: E402
 from odpiece.models.training.bands.export import folded_tensors, write_model  # noqa: E402
 
 SMALL = Architecture(
@@ -39,7 +41,10 @@ SMALL = Architecture(
 )
 BOTH_LOOKS = replace(SMALL, looks=LOOKS)
 QUALITIES = (1, 2, 77, 1000, 1024, 1025, 1500, 2048, 4096)
-LINEAR = torch.zeros(1)  # the gain of the analysis's residual branches from q = 2048 on
+
+
+def bands_of(q):
+    return len(BANDS) if is_fine(q) else USUAL_BANDS
 
 
 def to_float(pixels):
@@ -51,8 +56,9 @@ def untrained(photo):
     """A tokenizer as training starts from it."""
     torch.manual_seed(0)
     tokenizer = Tokenizer(SMALL)
-    spread = pca.initialise(tokenizer, torch.cat([to_float(photo), to_float(photo[::-1].copy())]))
-    return tokenizer.eval(), spread
+    pixels = torch.cat([to_float(photo), to_float(photo[::-1].copy())])
+    pca.initialise(tokenizer, pixels)
+    return tokenizer.eval(), fit_exact(tokenizer, pixels)
 
 
 def randomised(seed):
@@ -71,6 +77,8 @@ def randomised(seed):
             elif isinstance(module, Look) and module.grain16 is not None:
                 module.grain16.weight.normal_(0, 0.5)
                 module.grain8.weight.normal_(0, 0.5)
+        for matrix in tokenizer.exact.buffers():
+            matrix.copy_(torch.linalg.qr(torch.randn_like(matrix))[0])
     return tokenizer.eval()
 
 
@@ -116,50 +124,58 @@ def test_architecture_returns_from_json(arch):
     assert Architecture.from_dict(json.loads(json.dumps(arch.to_dict()))) == arch
 
 
-@pytest.mark.parametrize("layers", [("patch", "patch_rest"), ("merge16", "merge16_rest"), ("merge32",), ("merge64",)])
-def test_the_linear_layers_are_orthonormal_bases(layers, untrained):
-    """Together those of a resolution leave nothing out."""
-    rows = torch.cat([getattr(untrained[0].analysis, layer).weight.detach().flatten(1) for layer in layers])
-    assert rows.shape[0] == rows.shape[1]
-    assert (rows @ rows.T - torch.eye(len(rows))).abs().max() < 1e-4
+@pytest.mark.parametrize("name", ["patch", "merge16", "merge32", "merge64"])
+def test_the_exact_matrices_are_orthonormal_and_begin_with_the_linear_layers(name, untrained):
+    """Of the untrained network; the matrices leave nothing out."""
+    matrix = getattr(untrained[0].exact, name)
+    layer = getattr(untrained[0].analysis, name).weight.detach().flatten(1)
+    assert (matrix @ matrix.T - torch.eye(len(matrix))).abs().max() < 1e-4
+    assert (matrix[: len(layer)] - layer).abs().max() < 1e-3
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("q, gain", [(100, None), (1500, torch.tensor([0.4])), (4096, LINEAR)])
-def test_untrained_analysis_inverts_synthesis_and_keeps_the_energy(q, gain, untrained):
+def test_the_exact_matrices_are_near_to_trained_layers(photo):
+    """Their first rows are the nearest orthonormal ones, but the mean colours stay as they are."""
+    tokenizer = Tokenizer(SMALL)
+    pca.initialise(tokenizer, to_float(photo))
+    weight = tokenizer.analysis.merge16.weight
+    weight[COUNT:] *= torch.linspace(0.7, 1.5, len(weight) - COUNT)[:, None, None, None]
+    constrain(tokenizer)
+    fit_exact(tokenizer, to_float(photo))
+    matrix, rows = tokenizer.exact.merge16, F.normalize(weight.flatten(1))
+    assert (matrix @ matrix.T - torch.eye(len(matrix))).abs().max() < 1e-4
+    assert ((matrix[: len(rows)] * rows).sum(1) > 0.999).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("q", [100, 1025, 4096])
+def test_untrained_analysis_inverts_synthesis_and_keeps_the_energy(q, untrained):
     tokenizer, _ = untrained
-    latents = as_batch(random_latents(2, 3, bands=bands_reached(q)))
+    latents = as_batch(random_latents(2, 3, bands=bands_of(q)))
     pixels = tokenizer.decode(latents, as_octaves(q))
-    for got, expected in zip(tokenizer.analysis(pixels, gain), latents, strict=True):
+    for got, expected in zip(tokenizer.analyze(pixels, is_fine(q)), latents, strict=True):
         assert (got - expected).abs().max() < 1e-3
     energy = sum(z.square().sum() for z in latents)
     assert pixels.square().sum().item() == pytest.approx(energy.item(), rel=1e-4)
 
 
-def ceiling(tokenizer, picture, q=4096):
-    """PSNR, in dB, of what all bands give back of a picture when nothing is rounded and branches have no gain."""
+def ceiling(tokenizer, picture):
+    """PSNR, in dB, of what all bands give back of a picture at q = 4096 when nothing is rounded."""
     pixels = to_float(picture)
-    decoded = tokenizer.decode(tokenizer.analysis(pixels, LINEAR), as_octaves(q))
+    decoded = tokenizer.decode(tokenizer.analyze(pixels, fine=True), as_octaves(4096))
     return 10 * np.log10(4 / (decoded - pixels).square().mean().item())
 
 
 @torch.no_grad()
 def test_all_bands_give_any_picture_back(photo, untrained):
-    noise = np.random.default_rng(0).integers(0, 256, (128, 64, 3), dtype=np.uint8)
-    for picture in (photo, noise, np.full((64, 64, 3), (255, 0, 128), np.uint8)):
-        assert ceiling(untrained[0], picture) > 80
-    for q in (1, 300):  # also where the synthesis has gains: untrained branches give nothing
-        assert ceiling(untrained[0], noise, q) > 80
-    assert ceiling(randomised(5), photo) < 60  # the oracle
-
-
-@torch.no_grad()
-def test_trained_branches_do_no_harm_without_gain(photo, untrained):
-    """Whatever they have learned, from q = 2048 on the transform can be linear."""
+    """Whatever the residual branches have learned, as long as they have no gain."""
     tokenizer = copy.deepcopy(untrained[0])
     for block in residuals(tokenizer):
         block.reduce.weight.normal_(0, 0.05)
-    assert ceiling(tokenizer, photo, 4096) > 80 and ceiling(tokenizer, photo, 1024) < 60
+    noise = np.random.default_rng(0).integers(0, 256, (128, 64, 3), dtype=np.uint8)
+    for picture in (photo, noise, np.full((64, 64, 3), (255, 0, 128), np.uint8)):
+        assert ceiling(untrained[0], picture) > 80 and ceiling(tokenizer, picture) > 80
+    assert ceiling(randomised(5), photo) < 60  # the oracle
 
 
 @torch.no_grad()
@@ -177,7 +193,7 @@ def test_untrained_codec_reproduces_a_smooth_picture(photo, untrained):
 def test_untrained_latents_are_sorted_and_have_the_given_spread(photo, untrained):
     tokenizer, spread = untrained
     pixels = torch.cat([to_float(photo), to_float(photo[::-1].copy())])
-    for band, z, rms in zip(BANDS, tokenizer.analysis(pixels, LINEAR), spread, strict=True):
+    for band, z, rms in zip(BANDS, tokenizer.analyze(pixels, fine=True), spread, strict=True):
         assert rms.shape == (band.latents,)
         behind = rms[COUNT:] if band is BANDS[0] else rms  # the mean colours come first, whatever their spread
         assert (behind.diff() <= 1e-4).all()
@@ -188,44 +204,28 @@ def test_untrained_latents_are_sorted_and_have_the_given_spread(photo, untrained
         assert (rms > measured - 1e-3).all()
 
 
+@torch.no_grad()
 def test_shapes_of_the_bands(photo, untrained):
-    with torch.no_grad():
-        usual, latents = (untrained[0].analysis(to_float(photo), gain) for gain in (None, torch.ones(1)))
+    usual, latents = (untrained[0].analyze(to_float(photo), fine) for fine in (False, True))
     assert [tuple(z.shape) for z in latents] == [(1, b.latents, 3 * b.side, 4 * b.side) for b in BANDS]
-    assert len(usual) == USUAL_BANDS and sum(z.numel() for z in latents) == photo.size
-    assert all(torch.equal(a, b) for a, b in zip(usual, latents))
+    assert [z.shape for z in usual] == [z.shape for z in latents[:USUAL_BANDS]]
+    assert sum(z.numel() for z in latents) == photo.size
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("q", QUALITIES)
-def test_gains_are_learned_above_1024_and_one_below(q):
+def test_branches_have_gains_where_fine(q):
     torch.manual_seed(1)
     block = Residual(6, 10, conditioned=True)
     for parameter in block.parameters():
         parameter.normal_()
     x, octaves = torch.randn(2, 6, 5, 7), as_octaves(q).repeat(2, 1)
-    block.gain.copy_(torch.ones(2))
     branch = block(x, octaves) - x
-    block.gain.copy_(torch.tensor([0.5, -3.0]))
-    expected = np.interp(np.log2(q), [10, 11, 12], [1, 0.5, -3.0])
     assert branch.abs().max() > 0.1
-    if q <= 1024:
-        assert torch.equal(block(x, octaves) - x, branch)
-    torch.testing.assert_close(block(x, octaves) - x, expected * branch, rtol=1e-4, atol=1e-5)
-
-
-@torch.no_grad()
-def test_the_analysis_takes_a_gain_a_picture(photo):
-    tokenizer, pixels = randomised(3), to_float(photo).repeat(3, 1, 1, 1)
-    together = tokenizer.analysis(pixels, torch.tensor([1.0, 0.3, 0.0]))
-    for i, gain in enumerate((1.0, 0.3, 0.0)):
-        for a, b in zip(together, tokenizer.analysis(pixels[:1], torch.tensor([gain])), strict=True):
-            torch.testing.assert_close(a[i : i + 1], b, rtol=1e-4, atol=1e-4)
-    assert (together[0][0] - together[0][2]).abs().max() > 0.01
-    for block in residuals(tokenizer.analysis):
-        block.reduce.weight.zero_()
-    for a, b in zip(together, tokenizer.analysis(pixels), strict=False):
-        torch.testing.assert_close(a[2], b[2], rtol=1e-4, atol=1e-4)
+    if is_fine(q):
+        block.gain.copy_(torch.tensor([0.2, 0.5, -3.0]))
+        expected = np.interp(np.log2(q), [10, 11, 12], [0.2, 0.5, -3.0])
+        torch.testing.assert_close(block(x, octaves, fine=True) - x, expected * branch, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
@@ -241,11 +241,11 @@ def test_fold_leaves_the_function_unchanged(conditioned):
         block.gain.uniform_(0.2, 0.8)
     octaves = torch.tensor(octave_weights(1500)).double()[None] if conditioned else None
     x = torch.randn(2, 6, 5, 7, dtype=torch.float64)
-    before = block(x, octaves)
+    before = block(x, octaves, conditioned)
     block.fold()
     assert (before - x).abs().max() > 0.1
     assert (block.scale == 1).all()
-    torch.testing.assert_close(block(x, octaves), before)
+    torch.testing.assert_close(block(x, octaves, conditioned), before)
 
 
 @torch.no_grad()
@@ -261,12 +261,12 @@ def test_folded_tensors_hold_the_network_in_float16(photo):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("gain", [None, 1.0, 0.37, 0.0])
-def test_onnx_analysis_agrees_with_torch(gain, photo, exported):
+@pytest.mark.parametrize("fine", [False, True])
+def test_onnx_analysis_agrees_with_torch(fine, photo, exported):
     transform, reference = exported
     pixels = np.ascontiguousarray(photo[:128, 64:256])
-    wanted = reference.analysis(to_float(pixels), None if gain is None else torch.tensor([gain]))
-    for got, expected in zip(transform.analyze(pixels, gain), wanted, strict=True):
+    wanted = reference.analyze(to_float(pixels), fine)
+    for got, expected in zip(transform.analyze(pixels, fine), wanted, strict=True):
         expected = expected[0].numpy()
         assert got.dtype == np.float32 and got.shape == expected.shape
         assert np.abs(got - expected).max() < 1e-3 * np.abs(expected).max()
@@ -277,25 +277,13 @@ def test_onnx_analysis_agrees_with_torch(gain, photo, exported):
 @pytest.mark.parametrize("q", QUALITIES)
 def test_onnx_synthesis_agrees_with_torch(look, q, exported):
     transform, reference = exported
-    latents = random_latents(2, 1, seed=q, bands=bands_reached(q))
-    bands, octaves = as_batch(latents), as_octaves(q)
-    middle = reference.synthesis(bands[:USUAL_BANDS], octaves)
-    expected = reference.looks[look](middle, octaves, bands[USUAL_BANDS:], noise(2, 1))
+    latents = random_latents(2, 1, seed=q, bands=bands_of(q))
+    expected = reference.decode(as_batch(latents), as_octaves(q), look, noise(2, 1))
     expected = ((expected[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).numpy()
     got = transform.synthesize(latents, q, look)
     assert got.dtype == np.uint8 and got.shape == (128, 64, 3)
     assert np.abs(got - expected).max() <= 1
     assert (got == expected).mean() > 0.99
-
-
-@pytest.mark.parametrize("look", LOOKS)
-def test_graphs_of_all_bands_are_those_of_the_usual_where_the_finest_are_zero(look, exported):
-    latents = random_latents(1, 2, seed=9)
-    zeros = tuple(0 * z for z in random_latents(1, 2, bands=len(BANDS))[USUAL_BANDS:])
-    for q in (3, 1024, 1500):
-        usual = exported[0].synthesize(latents, q, look)
-        whole = exported[0].synthesize(latents + zeros, q, look)
-        assert (np.abs(whole.astype(int) - usual).max() <= 1) == (q <= 1024)  # the usual graph knows no gains
 
 
 @torch.no_grad()
@@ -362,7 +350,7 @@ def error_by_autograd(reference, latents, q, pixels, importance):
 def test_onnx_gradients_are_those_of_autograd(q, rows, columns, exported):
     transform, reference = exported
     rng = np.random.default_rng(q)
-    latents = random_latents(rows, columns, seed=q, bands=bands_reached(q))
+    latents = random_latents(rows, columns, seed=q, bands=bands_of(q))
     pixels = rng.integers(0, 256, (64 * rows, 64 * columns, 3), dtype=np.uint8)
     importance = rng.uniform(0, 2, pixels.shape[:2]).astype(np.float32)
     error, gradients = transform.error(latents, q, pixels, importance)
@@ -379,7 +367,7 @@ def test_onnx_gradients_are_those_of_autograd(q, rows, columns, exported):
 @pytest.mark.parametrize("q", [64, 1500])
 def test_unimportant_pixels_do_not_matter(q, exported):
     transform, _ = exported
-    latents, rng = random_latents(1, 2, seed=3, bands=bands_reached(q)), np.random.default_rng(0)
+    latents, rng = random_latents(1, 2, seed=3, bands=bands_of(q)), np.random.default_rng(0)
     pixels, importance = rng.integers(0, 256, (64, 128, 3), dtype=np.uint8), np.zeros((64, 128), dtype=np.float32)
     importance[5:40, 20:50] = 1  # all in the first of two pieces
     error, gradients = transform.error(latents, q, pixels, importance)
@@ -400,7 +388,8 @@ def test_onnx_synthesis_clips_to_grey_levels(exported):
     assert (got > 250).mean() + (got < 5).mean() > 0.5
 
 
-def test_condition_depends_on_q(exported):
-    latents = random_latents(1, 1, seed=5, bands=len(BANDS))
-    pictures = [exported[0].synthesize(latents, q, "faithful").tobytes() for q in (1, 2, 3, 64, 1023, 1024, 1500, 4096)]
+@pytest.mark.parametrize("qualities", [(1, 2, 3, 64, 1023, 1024), (1025, 1500, 4096)])
+def test_condition_depends_on_q(qualities, exported):
+    latents = random_latents(1, 1, seed=5, bands=bands_of(qualities[0]))
+    pictures = [exported[0].synthesize(latents, q, "faithful").tobytes() for q in qualities]
     assert len(set(pictures)) == len(pictures)

@@ -156,13 +156,13 @@ class Exact(nn.Module):
 def _rotated(x, matrix, size):
     """`matrix` (n, n) times each square of size x size of `x` (B, n / size^2, h, w)."""
     with torch.autocast(x.device.type, enabled=False):
-        return F.conv2d(x.float(), matrix.view(len(matrix), x.shape[1], size, size), stride=size)
+        return F.conv2d(x.to(matrix.dtype), matrix.view(len(matrix), x.shape[1], size, size), stride=size)
 
 
 def _turned_back(x, matrix, size):
     """The inverse of `_rotated`."""
     with torch.autocast(x.device.type, enabled=False):
-        return F.pixel_shuffle(F.conv2d(x.float(), matrix.T[:, :, None, None]), size)
+        return F.pixel_shuffle(F.conv2d(x.to(matrix.dtype), matrix.T[:, :, None, None]), size)
 
 
 class Analysis(nn.Module):
