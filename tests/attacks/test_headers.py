@@ -64,6 +64,10 @@ def claims_little(data):
 @example(Header(130, 130, 1024, CoderId.RAW, MODEL), b"\xff" * 400)
 @example(Header(130, 130, 1024, CoderId.STATIC, MODEL), b"\xff" * 400)
 @example(Header(130, 130, 1024, CoderId.LEARNED, MODEL), b"\xff" * 400)
+@example(Header(130, 130, 4096, CoderId.RAW, MODEL), b"\xff" * 400)
+@example(Header(130, 130, 4096, CoderId.STATIC, MODEL), b"\xff" * 400)
+@example(Header(130, 130, 4096, CoderId.LEARNED, MODEL), b"\xff" * 400)
+@example(Header(130, 130, 4096, CoderId.LEARNED, MODEL, limit=1025), b"")
 def test_any_header_before_any_payload(file_of, attempt, limited, header, payload):
     with limited(MEMORY):
         found = attempt(file_of(header, payload))
@@ -111,13 +115,14 @@ def test_changed_files_in_pillow(golden, limited, name, edit):
     "width, height",
     [(65535, 65535), (1 << 20, 1 << 20), (1 << 20, 171), (16384, 10923), (1 << 27, 1), (1 << 30, 1 << 30)],
 )
+@pytest.mark.parametrize("q", [1024, 4096])
 @pytest.mark.parametrize("payload", [b"", bytes(46), b"\xff" * 46], ids=["empty", "zeros", "ones"])
-def test_claims_above_the_limit_cost_nothing(width, height, payload, file_of, limited, monkeypatch):
+def test_claims_above_the_limit_cost_nothing(width, height, q, payload, file_of, limited, monkeypatch):
     """Files of 13 to 60 bytes. Only a changed odpiece can write them."""
     with monkeypatch.context() as changed:
         changed.setattr(container, "MAX_PIXELS", 1 << 62)
         changed.setattr(container, "MAX_SIDE", 1 << 31)
-        data = file_of(Header(width, height, 1024, CoderId.LEARNED, MODEL), payload)
+        data = file_of(Header(width, height, q, CoderId.LEARNED, MODEL), payload)
     with limited(MEBIBYTE):
         for function in (decode, read, read_partial, lambda d: truncate(d, 5)):
             with pytest.raises(OdpieceError):
@@ -127,10 +132,18 @@ def test_claims_above_the_limit_cost_nothing(width, height, payload, file_of, li
 
 
 @pytest.mark.parametrize(
-    "coder, side, q", [(CoderId.RAW, 8192, 1), (CoderId.STATIC, 8192, 1), (CoderId.LEARNED, 1024, 1024)]
+    "coder, side, q, most",
+    [
+        (CoderId.RAW, 8192, 1, 64),
+        (CoderId.STATIC, 8192, 1, 64),
+        (CoderId.LEARNED, 1024, 1024, 64),
+        (CoderId.RAW, 512, 4096, 64),
+        (CoderId.STATIC, 512, 4096, 64),
+        (CoderId.LEARNED, 512, 4096, 96),
+    ],
 )
-def test_claims_within_the_limit_cost_what_such_a_picture_costs(coder, side, q, file_of, or_error, limited):
-    """16 bytes that claim a large picture: found to be damaged before pixels are made, at 64 bytes a pixel at most."""
+def test_claims_within_the_limit_cost_what_such_a_picture_costs(coder, side, q, most, file_of, or_error, limited):
+    """16 bytes that claim a large picture: found to be damaged before pixels are made, at `most` bytes a pixel."""
     data = file_of(Header(side, side, q, coder, MODEL, checksum=1), b"")
-    with limited(64 * side * side):
+    with limited(most * side * side):
         assert or_error(read, data) is None

@@ -60,7 +60,7 @@ def test_sizes_are_whole_pieces_unless_given(photo):
         np.zeros((2, 2, 4), int),
         np.zeros((2, 2, 4, 3)),
         np.zeros((0, 2, 4, 3), int),
-        np.zeros((1, 1, 1025, 3), int),
+        np.zeros((1, 1, 4097, 3), int),
         np.full((1, 1, 1, 3), 32768),
         np.full((1, 1, 1, 3), np.iinfo(np.int64).min),
         np.full((1, 1, 1, 3), np.iinfo(np.uint64).max, dtype=np.uint64),

@@ -81,6 +81,50 @@ def test_truncate_keeps_exactly_the_first_tokens(photo, coder, count):
     assert short.header.q == 200 and short.header.limit == min(count, 200)
 
 
+@pytest.fixture(scope="module")
+def fine(photo):
+    """{coder: the file of 64x128 pixels at q = 4096}."""
+    return {coder: encode(photo[100:164, :128], 4096, coder=coder, effort=0) for coder in CoderId}
+
+
+@pytest.mark.parametrize("coder", CoderId)
+def test_cuts_of_high_qualities_give_only_certain_tokens(fine, coder):
+    data = fine[coder]
+    whole, before = read(data), 0
+    assert all(z.any() for z in whole.tokens.bands)
+    for end in range(len(data) - len(_payload(data)), len(data), len(data) // 6):
+        part = read_partial(data[:end])
+        assert not part.complete and part.header == whole.header
+        assert before <= part.certain <= whole.tokens.count
+        before = part.certain
+        for a, b in zip(part.tokens.bands, whole.tokens.bands, strict=True):
+            assert ((a == b) | (a == 0)).all()
+        assert part.certain <= certain_by_loop(part.tokens, whole.tokens)
+    assert before > 0.6 * whole.tokens.count
+    assert read_partial(data).complete
+
+
+@pytest.mark.parametrize("coder", CoderId)
+@pytest.mark.parametrize("count", [1, 64, 1023, 1024, 1025, 2048, 3001, 4095])
+def test_truncate_keeps_the_first_tokens_of_high_qualities(fine, coder, count):
+    whole, short = read(fine[coder]), read(truncate(fine[coder], count))
+    assert short.tokens.to_bytes() == whole.tokens.first(count).to_bytes()
+    assert (short.header.q, short.header.limit) == (4096, count)
+    assert short.tokens.lengths.max() == count
+    assert (short.tokens.to_array(count) == whole.tokens.to_array(count)).all()
+
+
+def test_the_first_1024_tokens_of_a_high_quality_are_a_picture(photo, fine):
+    """They are those of three bands, of the analysis for all five: the others are zero, and the graph is the same."""
+    data, pixels = fine[CoderId.LEARNED], photo[100:164, :128].astype(float)
+    short = truncate(data, 1024)
+    assert not any(z.any() for z in read(short).tokens.bands[3:])
+    assert (decode(short) == decode(data, tokens=1024)).all()
+    errors = [np.mean((decode(data, tokens=count) - pixels) ** 2) for count in (64, 1024, 2048, 4096)]
+    assert errors == sorted(errors, reverse=True) and len(set(errors)) == 4
+    assert len(short) < len(data) / 2
+
+
 def test_truncating_twice_is_truncating_once(photo):
     data = encode(photo[:64], 256)
     assert truncate(truncate(data, 100), 30) == truncate(data, 30)
@@ -94,7 +138,7 @@ def test_truncated_file_decodes_like_its_prefix(photo):
 
 def test_truncate_checks_its_number(photo):
     data = encode(photo[:64, :64], 4)
-    for count in (0, 1025, 2.5):
+    for count in (0, 4097, 2.5):
         with pytest.raises(OptionError):
             truncate(data, count)
 
@@ -112,7 +156,8 @@ def test_progress_adds_group_after_group(photo):
 
 def test_first_groups_cuts_at_the_lengths_ladder(photo):
     """Groups and lengths share their borders: the first n groups of a full piece are its first LENGTHS[n] tokens."""
-    tokens = read(encode(photo, 1024)).tokens
+    tokens = read(encode(photo[:64, :128], 4096)).tokens
+    assert tokens.lengths.tolist() == [[4096, 4096]] and all(z.any() for z in tokens.bands)
     for count in range(len(LENGTHS)):
         a, b = first_groups(tokens, count), tokens.first(int(LENGTHS[count]))
         assert all((x == y).all() for x, y in zip(a.bands, b.bands))

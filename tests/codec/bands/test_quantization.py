@@ -10,7 +10,8 @@ from odpiece.codec.bands.walk import walk
 from odpiece.codec.range_coder import Reader, Writer, row_total
 from odpiece.models.interface import BANDS, Q_OCTAVES, latent_steps, step_size
 
-FIRST = (0, 48, 84)  # row of each band's first latent in a static table
+FIRST = (0, 48, 84, 144, 208)  # row of each band's first latent in a static table
+SHARE = (1, 1, 3, 3, 3)  # latents of each band that have a row together
 LEVEL = np.full((Q_OCTAVES, LENGTH_CLASSES, 240, SYMBOLS), row_total(SYMBOLS) // SYMBOLS, dtype=np.uint32)
 
 
@@ -59,12 +60,12 @@ def brute_force(scaled, q, lengths, table):
     """By a loop: each latent rounded, or one step nearer to zero where that is cheaper, and the summed prices."""
     octave = round(np.log2(q))
     bands, best, plain = [], 0.0, 0.0
-    for band, first, z in zip(BANDS, FIRST, scaled):
+    for band, first, share, z in zip(BANDS, FIRST, SHARE, scaled, strict=True):
         out = np.zeros(z.shape, dtype=np.int64)
         for at, length in places(band, lengths):
             nearest = int(np.rint(z[at]))
             if abs(nearest) <= 31:
-                row = table[octave, length_class(length, q), first + at[0]]
+                row = table[octave, length_class(length, q), first + at[0] // share]
                 nearer = nearest - int(np.sign(nearest))
                 counts = weight(band, at[0], q)
                 prices = price(float(z[at]), nearest, row, counts), price(float(z[at]), nearer, row, counts)
@@ -78,10 +79,10 @@ def brute_force(scaled, q, lengths, table):
 def lagrangian(tokens, scaled, q, lengths, table):
     """Summed prices of Tokens, of all latents within `lengths` whose rounded value has a symbol."""
     octave, total = round(np.log2(q)), 0.0
-    for band, first, z, k in zip(BANDS, FIRST, scaled, tokens.bands):
+    for band, first, share, z, k in zip(BANDS, FIRST, SHARE, scaled, tokens.bands, strict=True):
         for at, length in places(band, lengths):
             if abs(int(np.rint(z[at]))) <= 31:
-                row = table[octave, length_class(length, q), first + at[0]]
+                row = table[octave, length_class(length, q), first + at[0] // share]
                 total += price(float(z[at]), int(k[at]), row, weight(band, at[0], q))
     return total
 
@@ -109,8 +110,8 @@ def test_never_dearer_than_rounding(q, toy_tables):
 def test_second_pass_uses_the_length_classes_of_the_first(toy_tables):
     q, table = 100, toy_tables["latents"]
     latents = tuple(z * 0.25 for z in random_latents(2, 2, q, seed=6))
-    for z, side in zip(latents, (1, 2, 4)):
-        z[:, :side, side:] *= 0.2  # this piece keeps fewer tokens
+    for band, z in zip(BANDS, latents, strict=True):
+        z[:, : band.side, band.side :] *= 0.2  # this piece keeps fewer tokens
     scaled = over_steps(latents, q)
     lengths = np.full((2, 2), q)
     for _ in range(2):
@@ -163,9 +164,11 @@ class Checked:
             counts = weight(BANDS[band], latent, self.q)
             nearest = int(np.rint(value))
             prices = {}
+            width = 2 ** int(self.coder.shifts[row])
             for k in (nearest - 1, nearest, nearest + 1):
-                symbol = k - centre + 31 if abs(k - centre) <= 31 else 63
-                probability = (int(self.coder.latents[row, symbol]) + 1) / 2**24
+                number = (k - centre + width // 2) // width
+                symbol = number + 31 if abs(number) <= 31 else 63
+                probability = (int(self.coder.latents[row, symbol]) + 1) / 2**24 / width
                 prices[k] = counts * (value - k) ** 2 - 0.15 * np.log2(probability)
             assert chosen in prices and prices[chosen] <= min(prices.values()) + 1e-6
             self.moved += chosen != nearest
@@ -229,13 +232,13 @@ def test_largest_symbol_moves_and_escapes_stay(value, expected):
 def test_the_mean_colour_has_a_finer_step():
     usual, finer = step_size(64), [s / step_size(64) for s in latent_steps(64)]
     assert finer[0][:3].tolist() == [0.5] * 3 and (finer[0][3:] == 1).all() and usual == latent_steps(64)[1][0]
-    assert [(finer[band] == 1).all() for band in (1, 2)] == [True, True]
-    steps = latent_steps(np.arange(1, 1025))[0][:, 0]
+    assert all((finer[band] == 1).all() for band in (1, 2, 3, 4))
+    steps = latent_steps(np.arange(1, 4097))[0][:, 0]
     assert (np.diff(steps) < 0).all() and steps[0] == step_size(1)
 
 
 def test_steps_fall_as_q_rises():
-    steps = step_size(np.arange(1, 1025))
+    steps = step_size(np.arange(1, 4097))
     assert (np.diff(steps) < 0).all() and steps[-1] > 0
 
 

@@ -56,7 +56,7 @@ def damaged(data):
 @pytest.mark.parametrize("width, height", [(1, 1), (1024, 1024), (1025, 64), (5000, 3000), (64, 9000)])
 def test_every_piece_is_in_one_segment_of_allowed_size(q, width, height):
     header = Header(width, height, q, CoderId.RAW, MODEL)
-    side = 64 if q <= 16 else 32 if q <= 64 else 16
+    side = 64 if q <= 16 else 32 if q <= 64 else 16 if q <= 2048 else 8
     count = np.zeros((header.rows, header.columns), dtype=int)
     segments = split(header)
     for segment in segments:

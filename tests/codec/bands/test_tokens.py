@@ -9,24 +9,26 @@ import pytest
 from odpiece.codec.bands.tokens import LENGTHS, Tokens, first_groups, full_length_index, kept_mask, trim
 from odpiece.models.interface import BANDS
 
-SIDES, RANKS, LATENTS = (1, 2, 4), (16, 12, 60), (48, 36, 180)  # of the scales 64, 32, 16
+# Of the five bands, coarse to fine
+SIDES, RANKS, LATENTS = (1, 2, 4, 4, 8), (16, 12, 60, 64, 32), (48, 36, 180, 192, 96)
+FIRST_LATENTS = (0, 48, 84, 264, 456)
 
-# (band, rank, block) of the tokens 0..1023: by scale, then by rank, then by block in raster order
-ORDER = [(b, rank, block) for b in range(3) for rank in range(RANKS[b]) for block in range(SIDES[b] ** 2)]
+# (band, rank, block) of the tokens 0..4095: by band, then by rank, then by block in raster order
+ORDER = [(b, rank, block) for b in range(5) for rank in range(RANKS[b]) for block in range(SIDES[b] ** 2)]
 
-
-def places():
-    """(token, band, latent, row, column) of the 3072 latents of a piece."""
-    for token, (b, rank, block) in enumerate(ORDER):
-        for i in range(3):
-            yield token, b, 3 * rank + i, block // SIDES[b], block % SIDES[b]
+# (token, band, latent, row, column) of the 12288 latents of a piece
+PLACES = [
+    (token, b, 3 * rank + i, block // SIDES[b], block % SIDES[b])
+    for token, (b, rank, block) in enumerate(ORDER)
+    for i in range(3)
+]
 
 
 def cut(tokens_bands, lengths):
     """Loop oracle: copies of the bands, zero beyond the pieces' lengths."""
     out = [np.zeros_like(z) for z in tokens_bands]
     for (row, column), length in np.ndenumerate(lengths):
-        for token, b, latent, y, x in places():
+        for token, b, latent, y, x in PLACES:
             if token < length:
                 at = latent, row * SIDES[b] + y, column * SIDES[b] + x
                 out[b][at] = tokens_bands[b][at]
@@ -39,8 +41,8 @@ def assert_bands_equal(got, expected):
 
 
 def test_token_order_is_the_documented_one():
-    got = [(int(BANDS[b].token_index[latent, y, x]), b, latent, y, x) for _, b, latent, y, x in places()]
-    assert got == list(places())
+    got = [(int(BANDS[b].token_index[latent, y, x]), b, latent, y, x) for _, b, latent, y, x in PLACES]
+    assert got == PLACES
 
 
 def test_a_piece_has_4096_tokens_of_three_latents():
@@ -55,7 +57,7 @@ def test_bands_have_the_documented_shapes():
 
 
 def test_groups_cover_all_ranks_in_order():
-    for band, ranks in zip(BANDS, RANKS):
+    for band, ranks in zip(BANDS, RANKS, strict=True):
         expected = [g for g, size in enumerate(band.groups) for _ in range(3 * size)]
         assert band.group_of_latent.tolist() == expected
         assert sum(band.groups) == ranks
@@ -71,7 +73,7 @@ def test_lengths_are_the_ends_of_groups():
 
 
 def test_full_length_index_is_the_shortest_length_that_holds_q():
-    for q in range(1, 1025):
+    for q in range(1, 4097):
         assert full_length_index(q) == min(i for i, n in enumerate(LENGTHS) if n >= q)
 
 
@@ -88,10 +90,11 @@ def test_kept_mask_equals_a_loop(lengths):
 def test_trim_cuts_to_the_shortest_length_that_loses_nothing(q, random_bands):
     rng = np.random.default_rng(q)
     bands = [z * (rng.random(z.shape) < 0.002) for z in random_bands(3, 4, seed=q)]
-    bands[0][:, 0, 0] = bands[1][:, :2, :2] = bands[2][:, :4, :4] = 0  # the first piece keeps nothing
+    for z, side in zip(bands, SIDES, strict=True):
+        z[:, :side, :side] = 0  # the first piece keeps nothing
     last = np.zeros((3, 4), dtype=int)
     for row, column in np.ndindex(3, 4):
-        for token, b, latent, y, x in places():
+        for token, b, latent, y, x in PLACES:
             if token < q and bands[b][latent, row * SIDES[b] + y, column * SIDES[b] + x]:
                 last[row, column] = token + 1
     expected = [[min(q, min(n for n in LENGTHS if n >= used)) for used in row] for row in last]
@@ -111,14 +114,14 @@ def test_first_keeps_a_prefix_of_every_piece(count, random_tokens):
     assert got.count == lengths.sum()
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 5, 6, 12, 18, 99])
+@pytest.mark.parametrize("count", [0, 1, 3, 5, 6, 12, 18, 19, 23, 27, 28, 99])
 def test_first_groups_are_those_of_all_bands_in_order(count, random_tokens):
     tokens = random_tokens(1, 2, seed=5)
     sizes = [3 * n for band in BANDS for n in band.groups]  # latents of a block
     everything = np.concatenate([np.full(n, g) for g, n in enumerate(sizes)])
     got = first_groups(tokens, count)
     np.testing.assert_array_equal(got.lengths, tokens.lengths)
-    for z, whole, first in zip(got.bands, tokens.bands, (0, 48, 84), strict=True):
+    for z, whole, first in zip(got.bands, tokens.bands, FIRST_LATENTS, strict=True):
         for latent in range(len(z)):
             expected = whole[latent] if everything[first + latent] < count else 0 * whole[latent]
             np.testing.assert_array_equal(z[latent], expected)
@@ -126,19 +129,20 @@ def test_first_groups_are_those_of_all_bands_in_order(count, random_tokens):
 
 def test_to_bytes_is_lengths_then_bands_in_raster_order():
     bands = tuple(np.arange(n * 2 * s * s, dtype=np.int32).reshape(n, s, 2 * s) - 3000 for n, s in zip(LATENTS, SIDES))
-    tokens = Tokens(np.array([[1024, 17]], dtype=np.int32), bands)
+    tokens = Tokens(np.array([[4096, 17]], dtype=np.int32), bands)
     flat = [int(z[at]) for z in bands for at in np.ndindex(z.shape)]
-    assert tokens.to_bytes() == struct.pack("<2H", 1024, 17) + struct.pack(f"<{len(flat)}h", *flat)
-    assert len(flat) == 2 * 3072
+    assert tokens.to_bytes() == struct.pack("<2H", 4096, 17) + struct.pack(f"<{len(flat)}h", *flat)
+    assert len(flat) == 2 * 12288
 
 
 def test_sha256_changes_with_every_latent_and_length(random_tokens):
-    tokens = random_tokens(1, 1, q=1024, seed=9)
+    """Of the latents every seventh place, in all bands."""
+    tokens = random_tokens(1, 1, q=4096, seed=9)
     hashes = {tokens.sha256, Tokens(tokens.lengths - 1, tokens.bands).sha256}
     for b, z in enumerate(tokens.bands):
-        for at in np.ndindex(z.shape):
+        for at in list(np.ndindex(z.shape))[::7]:
             changed = z.copy()
             changed[at] += 1
             hashes.add(Tokens(tokens.lengths, (*tokens.bands[:b], changed, *tokens.bands[b + 1 :])).sha256)
-    assert len(hashes) == 2 + 3072
+    assert len(hashes) == 2 + sum(len(range(0, z.size, 7)) for z in tokens.bands) > 1700
     assert Tokens(tokens.lengths.copy(), tuple(z.copy() for z in tokens.bands)).sha256 == tokens.sha256

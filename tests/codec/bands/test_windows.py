@@ -48,14 +48,14 @@ class Reaching:
     def __init__(self):
         self.sizes = []
 
-    def analyze(self, pixels):
+    def analyze(self, pixels, fine=False):
         assert pixels.flags.c_contiguous
         rows, columns = pixels.shape[0] // 64, pixels.shape[1] // 64
         self.sizes.append((rows, columns))
         sums = box(pixels.astype(np.int64).reshape(rows, 64, columns, 192).sum(axis=(1, 3)) % 1009, MARGIN)
         return tuple(
             np.broadcast_to(sums.repeat(b.side, 0).repeat(b.side, 1), (b.latents, rows * b.side, columns * b.side))
-            for b in BANDS
+            for b in (BANDS if fine else BANDS[:3])
         )
 
     def synthesize(self, latents, q, look, place=(0, 0)):
@@ -76,7 +76,7 @@ def test_analysis_in_windows_is_exact_within_the_margin(height, width, grey, sma
     rng, transform = np.random.default_rng(height), Reaching()
     pixels = rng.integers(0, 256, (height, width) if grey else (height, width, 3), dtype=np.uint8)
     colours = np.dstack([pixels] * 3) if grey else pixels
-    expected = Reaching().analyze(whole_pieces(colours))
+    expected = Reaching().analyze(whole_pieces(colours), fine=True)
     for got, wanted in zip(analyze(transform, pixels), expected, strict=True):
         assert got.dtype == np.float32
         np.testing.assert_array_equal(got, wanted)
@@ -143,12 +143,23 @@ def test_windows_of_the_model_are_one_piece_within_a_level(q, look, tall, small_
     assert changed <= 1e-4 * in_one.count
 
 
-def test_bands_beyond_the_quality_take_no_memory(photo, small_windows):
+@pytest.mark.parametrize("q, band", [(1024, 2), (4096, 4)])
+def test_bands_beyond_the_quality_take_no_memory(q, band, photo, small_windows):
     transform = load_model().transform
-    everything, coarse = analyze(transform, photo), analyze(transform, photo, BANDS[2].first_token)
-    for a, b in zip(everything[:2], coarse[:2]):
+    everything, coarse = analyze(transform, photo, q), analyze(transform, photo, BANDS[band].first_token)
+    assert len(everything) == len(coarse) == band + 1
+    for a, b in zip(everything[:band], coarse[:band]):
         np.testing.assert_array_equal(a, b)
-    assert coarse[2].shape == everything[2].shape and not coarse[2].any() and coarse[2].strides == (0, 0, 0)
+    last, zeros = everything[band], coarse[band]
+    assert last.any() and zeros.shape == last.shape and not zeros.any() and zeros.strides == (0, 0, 0)
+
+
+@pytest.mark.parametrize("q, bands", [(1, 3), (1024, 3), (1025, 5), (4096, 5)])
+def test_qualities_above_1024_have_all_bands(q, bands, photo, small_windows):
+    found, expected = analyze(Reaching(), photo, q), Reaching().analyze(whole_pieces(photo), fine=bands == 5)
+    assert len(found) == bands
+    for band, got, wanted in zip(BANDS, found, expected, strict=False):
+        np.testing.assert_array_equal(got, wanted if band.first_token < q else 0 * wanted)
 
 
 @pytest.mark.parametrize("effort", [0, 1])
