@@ -46,10 +46,10 @@ def test_graphs_hold_no_weights(name, part):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_networks_are_finite_float16(name):
-    kinds = {"analysis": [], "synthesis": [], "looks": [], "static": [], "prior": [], "scales": []}
+    kinds = {"analysis": [], "synthesis": [], "looks": [], "exact": [], "static": [], "prior": [], "scales": []}
     for key, tensor in tensors(name).items():
         kinds[key.split(".")[0]].append(tensor)
-    networks = kinds["analysis"] + kinds["synthesis"] + kinds["looks"]
+    networks = kinds["analysis"] + kinds["synthesis"] + kinds["looks"] + kinds["exact"]
     assert all(kinds.values()), {kind: len(found) for kind, found in kinds.items()}
     assert {t.dtype for t in networks} == {np.dtype(np.float16)}
     assert all(np.isfinite(t).all() for t in networks)

@@ -139,7 +139,7 @@ class Painted(nn.Module):
         super().__init__()
         self.picture = nn.Parameter(pixels.clone())
 
-    def forward(self, x, octaves, finest, grain):
+    def forward(self, x, octaves, grain, exact=None, finest=()):
         return self.picture
 
 

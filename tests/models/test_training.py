@@ -436,7 +436,8 @@ def test_a_started_run_takes_over_the_weights(trained, exported, pictures, tmp_p
     state = torch.load(options.out / "checkpoint.pt", weights_only=True)
     expected = load_shipped(exported.path)[0].state_dict()
     for part in ("tokenizer", "averaged_tokenizer"):
-        assert all(torch.equal(state[part][name], tensor) for name, tensor in expected.items())
+        assert all(torch.equal(state[part][name], t) for name, t in expected.items() if not name.startswith("exact."))
+        assert state[part]["exact.patch"].shape == expected["exact.patch"].shape  # which are fitted anew
 
 
 def test_average_is_the_mean_of_the_averaged_weights(trained, tmp_path):
