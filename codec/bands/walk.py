@@ -100,7 +100,7 @@ def _latents(channel, coder, table_rows, centres, values):
         symbols = channel.symbols(coder.latents, table_rows, None if numbers is None else to_symbols(numbers))
     except Cut as cut:
         known = cut.known & (cut.symbols != ESCAPE) & (shifts == 0)
-        raise Cut(np.where(known, cut.symbols - LARGEST + centres, 0), known) from None
+        raise Cut(_checked(np.where(known, cut.symbols - LARGEST + centres, 0)), known) from None
     spent = float(bits(coder.latents[table_rows, symbols]).sum() + shifts.sum())
     found, escaped, sure = symbols - LARGEST, symbols == ESCAPE, shifts == 0
     try:
@@ -111,16 +111,20 @@ def _latents(channel, coder, table_rows, centres, values):
             spent += more
     except Cut:
         sure = sure & ~escaped
-        raise Cut(np.where(sure, _joined(found, shifts, low, centres), 0), sure) from None
-    decoded = _joined(found, shifts, low, centres)
-    if np.abs(decoded).max() > MAX_LATENT:
-        raise DamagedError("the file is cut or damaged")
-    return decoded, spent
+        raise Cut(_checked(np.where(sure, _joined(found, shifts, low, centres), 0)), sure) from None
+    return _checked(_joined(found, shifts, low, centres)), spent
 
 
 def _joined(numbers, shifts, low, centres):
     """The latents, (n,), whose numbers of buckets and low bits are known: the inverse of `buckets`."""
     return (numbers << shifts) + (0 if low is None else low) - (1 << shifts >> 1) + centres
+
+
+def _checked(latents):
+    """`latents`, (n,), whose magnitudes are those that a writer codes. Raises DamagedError."""
+    if np.abs(latents).max() > MAX_LATENT:
+        raise DamagedError("the file is cut or damaged")
+    return latents
 
 
 def _low_bits(channel, shifts, values):

@@ -275,6 +275,8 @@ def test_reserved_flags_need_a_newer_odpiece(flags):
         pytest.param(header_bytes(fields=b"\x34\x3f", crc=b"\x01\x40\xbe\xef"), id="limit above q"),
         pytest.param(header_bytes(fields=b"\x2c\x3f"), id="unknown coder"),
         pytest.param(header_bytes(fields=b"\x34\x3f", crc=b"\x00\xbe\xef"), id="no flags"),
+        pytest.param(header_bytes(fields=b"\x34\x3f", crc=b"\x41\xbf\x08\xbe\xef"), id="limit of a q above 1024"),
+        pytest.param(header_bytes(fields=b"\x34\x3f", crc=b"\x48\x00\xbe\xef"), id="tiles of a q above 1024"),
         pytest.param(header_bytes(b"\xff\xff\x3f", b"\x7f"), id="no segment table"),
         pytest.param(header_bytes(b"\xff\x3f", b"\xff\x3f") + bytes(185), id="a table too short for 64 segments"),
         pytest.param(header_bytes(width=b"\xff\x81\x00"), id="needless zero byte in width"),

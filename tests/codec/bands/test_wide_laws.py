@@ -195,6 +195,23 @@ def test_low_bits_beyond_the_largest_latent_are_damaged(symbol, low, fits, sign)
             walk(Reader(writer.to_bytes()), coder, 1, 1, 1)
 
 
+@pytest.mark.parametrize("n", [0, 3])
+@pytest.mark.parametrize("cut", [0, 1])
+def test_certain_latents_beyond_the_largest_are_damaged(n, cut):
+    """Also in a payload that is cut behind them: 31 symbols above a centre of 32767 there is nothing."""
+    coder, writer = WideCoder([n], 32767), Writer()
+    writer.symbols(coder.lengths, np.array([0]), np.array([0], dtype=np.int32))
+    writer.symbols(coder.latents, np.zeros(3, dtype=int), np.array([62, 31, 63 if cut else 31], dtype=np.int32))
+    writer.uniform(1 << n, np.zeros(3, dtype=np.int32), 3)
+    if cut:
+        for size, number in ((2, 1), (17, 16), (1 << 16, 54321)):  # the escape, of which the last byte is missing
+            writer.uniform(size, np.array([number], dtype=np.int32), 1)
+    payload = writer.to_bytes()
+    end = len(payload) - 1 if cut else None
+    with pytest.raises(DamagedError):
+        walk((CutReader if cut else Reader)(payload[:end]), coder, 1, 1, 1)
+
+
 @given(payload=st.binary(max_size=300), q=st.sampled_from([1, 20, 400]))
 def test_garbage_is_damaged_or_valid_tokens(payload, q):
     try:
