@@ -49,7 +49,7 @@ def _group(channel, coder, predictor, band, group, kept, bands, source, groups):
     """Code one group in all its phases into bands[band], and append its GroupBits to `groups`."""
     members = BANDS[band].members(group)
     phases = BANDS[band].phase_map(*bands[band].shape[1:])
-    name, count, spent = f"{BANDS[band].block}.{group}", 0, 0.0
+    name, count, spent = _name(band, group), 0, 0.0
     if not kept[members].any():
         return
     try:
@@ -71,6 +71,12 @@ def _group(channel, coder, predictor, band, group, kept, bands, source, groups):
         raise
     finally:
         groups.append(GroupBits(name, count, spent))
+
+
+def _name(band, group):
+    """Of a group: the block of its band, and its number among all groups of that block."""
+    block = BANDS[band].block
+    return f"{block}.{group + sum(len(b.groups) for b in BANDS[:band] if b.block == block)}"
 
 
 def _put(grid, members, here, values):

@@ -224,7 +224,7 @@ class Look(nn.Module):
 
     A look with grain also takes a pair of noise (see interface.grain), (B, GRAIN, H/16, W/16) and (B, GRAIN,
     H/8, W/8): where the latents say nothing, texture can be made of nothing else but a repeated pattern. High
-    qualities give an Exact and the latents of bands 3 and 4, `finest`.
+    qualities give an Exact and the latents of bands 3 and 4, `finest`, and have no grain.
     """
 
     def __init__(self, arch, grain=False):
@@ -241,11 +241,11 @@ class Look(nn.Module):
 
     def forward(self, x, octaves, grain=None, exact=None, finest=()):
         fine = exact is not None
-        if self.grain16 is not None:
+        if self.grain16 is not None and not fine:
             x = x + self.grain16(grain[0])
         x = _run(self.middle, x, octaves, fine)
         x = exact.split16(x, finest[0]) if fine else F.pixel_shuffle(self.split16(x), 2)
-        if self.grain8 is not None:
+        if self.grain16 is not None and not fine:
             x = x + self.grain8(grain[1])
         x = _run(self.fine, x, octaves, fine)
         return exact.pixels(x, finest[1]) if fine else F.pixel_shuffle(self.patch(x), PATCH)

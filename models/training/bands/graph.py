@@ -157,7 +157,8 @@ def _split(g, x, name, matrix):
 def _grained(g, x, look, size):
     """`x` at 1/size with what the look makes of the noise grain16 or grain8, if it takes any."""
     name = f"looks.{look}.grain{size}"
-    return g.add("Add", x, g.conv(f"grain{size}", name)) if f"{name}.weight" in g.weights else x
+    grained = f"{name}.weight" in g.weights and not g.fine
+    return g.add("Add", x, g.conv(f"grain{size}", name)) if grained else x
 
 
 def synthesis_graph(weights, look, bands=USUAL_BANDS):
