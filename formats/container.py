@@ -256,9 +256,7 @@ def unpack_header(data, *, max_pixels=MAX_PIXELS):
     if header.flags != flags:
         raise DamagedError("the header is damaged: it gives a limit that is none")
     if header.width * header.height > max_pixels:
-        raise ImageError(
-            f"{header.width}x{header.height} pixels, the limit is {max_pixels}: give more with --max-pixels"
-        )
+        raise ImageError(f"{header.width}x{header.height} pixels, the limit is {max_pixels}: --max-pixels allows more")
     end = at + header.checksum_bytes
     if len(data) < end:
         raise DamagedError("the file ends inside its header")
@@ -333,8 +331,6 @@ def _read_segments(data, at, header, partial):
 
 def _turns(lengths):
     """The order of parts in a file: (segment, start, end) for payloads of these lengths."""
-    if len(lengths) == 1:
-        return [(0, 0, lengths[0])]
     return [
         (i, r * length // ROUNDS, (r + 1) * length // ROUNDS) for r in range(ROUNDS) for i, length in enumerate(lengths)
     ]

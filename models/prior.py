@@ -80,6 +80,7 @@ class IntegerPrior:
     def __init__(self, tensors):
         self.squash_table = tensors.pop("squash").astype(np.float64)
         self.tables = tensors.pop("tables", None)  # uint32 (MEAN_STEPS * SCALES, symbols)
+        self.shifts = shift_of_rows()
         self.lengths = tensors.pop("lengths", None)  # uint32 (13, lengths)
         self.weights = {name: t.astype(np.float64) for name, t in tensors.items()}
 

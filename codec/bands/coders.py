@@ -25,7 +25,6 @@ from odpiece.codec.bands.tokens import LENGTHS, full_length_index
 from odpiece.codec.range_coder import level_table
 from odpiece.formats.container import CoderId
 from odpiece.models.interface import BANDS, Q_OCTAVES
-from odpiece.models.prior import shift_of_rows
 
 LARGEST = 31  # largest magnitude with a symbol of its own
 ESCAPE = 2 * LARGEST + 1
@@ -119,7 +118,7 @@ class LearnedCoder:
     trims = False
 
     def __init__(self, prior):
-        self.latents, self.lengths, self.shifts = prior.tables, prior.lengths, shift_of_rows()
+        self.latents, self.lengths, self.shifts = prior.tables, prior.lengths, prior.shifts
         self._prior = prior
 
     def predictor(self, q, limit, lengths):

@@ -23,7 +23,7 @@ from odpiece.models.interface import Q_OCTAVES, is_fine
 PASSES = 2  # rate-aware rounding needs tables: the first pass has level ones
 STRENGTH = 4.0  # pseudo-counts a row
 CLASS_STRENGTH = 20.0  # pseudo-counts that a length class borrows from all classes
-LEARNED_PICTURES = 60  # enough for the learned coder, whose rows all latents share
+LEARNED_PICTURES = 40  # enough for the learned coder, whose rows all latents share
 FINE_PICTURES = 30  # that are counted at high q, where each has many symbols
 LAW_STRENGTH = 30.0  # pseudo-counts of the logistic law in a row of the learned coder
 LEVEL_LENGTHS = level_table(Q_OCTAVES, len(LENGTHS))
