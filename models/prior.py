@@ -9,7 +9,7 @@ exponential: inputs go through a shipped table, outputs are rows of a shipped ta
 
 import numpy as np
 
-from odpiece.models.interface import BANDS
+from odpiece.models.interface import BANDS, is_fine
 
 ACTIVATION_BITS = 8
 WEIGHT_BITS = 12
@@ -21,6 +21,7 @@ LARGEST_MEAN = (1 << 15) - 1
 SCALE_STEPS = 8  # log scales are multiples of 1/8 ...
 LOWEST_SCALE = -4  # ... from here ...
 SCALES = 80  # ... so many
+ROWS = MEAN_STEPS * SCALES  # of the tables for usual qualities; as many follow for high ones
 FIRST_WIDE, WIDER = 43, 5.5  # scales from the first on have 2 values a symbol, and twice as many every so many scales
 
 
@@ -66,9 +67,9 @@ def _mix(weight, grid):
 
 
 def shift_of_rows():
-    """int64 (MEAN_STEPS * SCALES,): the binary logarithm of the values that a symbol stands for, in each table row."""
+    """int64 (2 * ROWS,): the binary logarithm of the values that a symbol stands for, in each table row."""
     beyond = np.arange(SCALES) - FIRST_WIDE
-    return np.tile(np.where(beyond < 0, 0, 1 + np.floor(beyond / WIDER)).astype(np.int64), MEAN_STEPS)
+    return np.tile(np.where(beyond < 0, 0, 1 + np.floor(beyond / WIDER)).astype(np.int64), 2 * MEAN_STEPS)
 
 
 class IntegerPrior:
@@ -79,7 +80,7 @@ class IntegerPrior:
 
     def __init__(self, tensors):
         self.squash_table = tensors.pop("squash").astype(np.float64)
-        self.tables = tensors.pop("tables", None)  # uint32 (MEAN_STEPS * SCALES, symbols)
+        self.tables = tensors.pop("tables", None)  # uint32 (2 * ROWS, symbols)
         self.shifts = shift_of_rows()
         self.lengths = tensors.pop("lengths", None)  # uint32 (13, lengths)
         self.weights = {name: t.astype(np.float64) for name, t in tensors.items()}
@@ -98,7 +99,7 @@ class Predictor:
     """Predicts group after group of one picture; must be asked in coding order."""
 
     def __init__(self, prior, q):
-        self.prior, self.q = prior, q
+        self.prior, self.q, self.first_row = prior, q, ROWS if is_fine(q) else 0
         self.band, self.group, self.context = -1, -1, None
 
     def predict(self, band, group, phase, bands):
@@ -112,7 +113,8 @@ class Predictor:
         if group != self.group:
             self._start_group(group, bands[band])
         hidden = self._hidden(group, phase, bands[band])
-        return self._rows(group, hidden, self._neighbours(group, phase, bands[band]))
+        rows, centres = self._rows(group, hidden, self._neighbours(group, phase, bands[band]))
+        return rows + self.first_row, centres
 
     def _weight(self, name):
         return self.prior.weights[f"bands.{self.band}.{name}"]

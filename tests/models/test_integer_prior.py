@@ -10,7 +10,7 @@ from odpiece.codec.bands.tokens import kept_mask, shorten  # noqa: E402
 from odpiece.codec.bands.walk import walk  # noqa: E402
 from odpiece.codec.range_coder import Writer  # noqa: E402
 from odpiece.models import prior  # noqa: E402
-from odpiece.models.interface import BANDS, octave_weights  # noqa: E402
+from odpiece.models.interface import BANDS, is_fine, octave_weights  # noqa: E402
 from odpiece.models.nets.bands.prior import Prior, squash  # noqa: E402
 from odpiece.models.prior import FIRST_WIDE, MEAN_STEPS, SCALES, interpolate, octave_position, shift_of_rows, table_rows  # noqa: E402
 from odpiece.models.training.bands.quantized_prior import check_bounds, largest_sum, logistic_table, quantize_prior  # noqa: E402
@@ -59,8 +59,8 @@ def test_rows_and_centres_are_the_float_network_s(q, latents, toy_priors):
     net, integer = toy_priors
     rows, centres = predict_all(integer, q, latents)
     for row, centre, (mean, log_scale) in zip(rows, centres, float_parameters(net, q, latents), strict=True):
-        offset, scale = row // 80 / 16 - 0.5, row % 80 / 8 - 4
-        assert (0 <= row).all() and (row < 1280).all()
+        assert (row // 1280 == is_fine(q)).all()
+        offset, scale = row % 1280 // 80 / 16 - 0.5, row % 80 / 8 - 4
         assert np.abs(centre + offset - mean).max() < 1 / 32 + 0.05
         assert np.abs(scale - log_scale.clip(-4, 6 - 1 / 8)).max() < 1 / 16 + 0.05
 
@@ -149,7 +149,7 @@ def test_squash_table(toy_priors):
 
 def test_logistic_table_is_the_law():
     table = logistic_table(SYMBOLS)
-    assert table.shape == (1280, 64)
+    assert table.shape == (2560, 64) and np.array_equal(table[:1280], table[1280:])
     np.testing.assert_allclose(table.sum(axis=1), 1.0, atol=1e-9)
     k, offset, scale = np.arange(-31, 32), 5 / 16 - 0.5, np.exp(-4 + 40 / 8)
     expected = np.diff(1 / (1 + np.exp(-(np.append(k - 0.5, 31.5) - offset) / scale)))
@@ -169,7 +169,7 @@ def test_symbols_of_wide_laws_stand_for_the_values_that_the_coder_puts_together(
 
 
 def test_wide_laws_keep_escapes_rare():
-    shifts = shift_of_rows().reshape(MEAN_STEPS, SCALES)
+    shifts = shift_of_rows().reshape(2 * MEAN_STEPS, SCALES)
     assert shifts.dtype == np.int64 and (shifts == shifts[0]).all()
     assert not shifts[0, :FIRST_WIDE].any() and set(np.diff(shifts[0, FIRST_WIDE:])) == {0, 1}
     spread = np.exp(-4 + np.arange(SCALES) / 8) / (1 << shifts[0])  # of a law, in symbols

@@ -60,7 +60,7 @@ def test_networks_are_finite_float16(name):
 TABLES = {
     "static.latents": (13, 4, 240, SYMBOLS),
     "static.lengths": (13, 29),
-    "prior.tables": (MEAN_STEPS * SCALES, SYMBOLS),
+    "prior.tables": (2 * MEAN_STEPS * SCALES, SYMBOLS),
     "prior.lengths": (13, 29),
 }
 

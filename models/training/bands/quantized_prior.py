@@ -10,6 +10,7 @@ from odpiece.models.prior import (
     LIMIT,
     LOWEST_SCALE,
     MEAN_STEPS,
+    ROWS,
     SCALE_STEPS,
     SCALES,
     WEIGHT_BITS,
@@ -86,15 +87,15 @@ def check_bounds(tensors):
 
 
 def logistic_table(symbols):
-    """float64 (MEAN_STEPS * SCALES, symbols): probabilities of a logistic law at each mean and scale of the
+    """float64 (2 * ROWS, symbols), the same twice: probabilities of a logistic law at each mean and scale of the
     prior's grid; the last symbol is everything beyond the others, which are centred on zero."""
     largest = (symbols - 2) // 2
     offset = (np.arange(MEAN_STEPS) - MEAN_STEPS // 2)[:, None, None] / MEAN_STEPS
     scale = np.exp(LOWEST_SCALE + np.arange(SCALES) / SCALE_STEPS)[:, None]
-    values = 1 << shift_of_rows().reshape(MEAN_STEPS, SCALES, 1)  # that a symbol stands for
+    values = 1 << shift_of_rows()[:ROWS].reshape(MEAN_STEPS, SCALES, 1)  # that a symbol stands for
     middle = np.arange(-largest, largest + 1) * values - (values > 1) / 2
     distance = np.abs(middle - offset)
     upper, lower = (values / 2 - distance) / scale, (-values / 2 - distance) / scale
     p = 1 / (1 + np.exp(-upper.clip(-500, 500))) - 1 / (1 + np.exp(-lower.clip(-500, 500)))
     p = np.concatenate([p, np.maximum(1 - p.sum(axis=-1, keepdims=True), 0)], axis=-1)
-    return p.reshape(-1, symbols)
+    return np.tile(p.reshape(-1, symbols), (2, 1))

@@ -165,7 +165,7 @@ def test_learned_coder_fits_its_tables(fitted, toy_priors):
     law = prior.tables / prior.tables.sum(axis=1, keepdims=True)
     tables = fit_learned(prior, PICTURES[:2], fitted, law)
     assert set(tables) == {"tables", "lengths"}
-    assert_complete(tables["tables"], (1280, 64))
+    assert_complete(tables["tables"], (2560, 64))
     assert_complete(tables["lengths"], (13, 29))
     tokens = drafts(fitted, PICTURES[:2], [16, 256])
     prior.tables, prior.lengths = tables["tables"], tables["lengths"]

@@ -79,7 +79,7 @@ def test_buckets_are_the_documented_ones(residual, n):
 
 def test_shifts_of_the_learned_coder():
     shifts = shift_of_rows()
-    assert shifts.shape == (1280,)
+    assert shifts.shape == (2560,)
     for row, shift in enumerate(shifts.tolist()):
         s = row % 80
         assert shift == (0 if s < 43 else 1 + 2 * (s - 43) // 11)
