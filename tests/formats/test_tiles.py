@@ -87,4 +87,4 @@ def test_payloads_too_long_for_the_tiles():
 
 def test_further_flags_need_a_newer_odpiece():
     with pytest.raises(VersionError):
-        unpack(bytes.fromhex("9d50 301f 01020304 d704 ab02 48 21 0000beef"))
+        unpack(bytes.fromhex("9d50 301f 01020304 d704 ab02 38 21 0000beef"))
