@@ -93,9 +93,17 @@ USUAL_BANDS = 3  # those of the first 1024 tokens: all that qualities up to 1024
 FINE_SUFFIX = ".fine"  # of the names of the graphs that take all bands
 
 
+USUAL_TOKENS = BANDS[USUAL_BANDS].first_token  # of a piece, in those bands
+
+
 def is_fine(q):
     """Whether quality `q` is a high one: of all bands, by the exact analysis, in place of the usual one."""
-    return q > BANDS[USUAL_BANDS].first_token
+    return q > USUAL_TOKENS
+
+
+def bands_of(q):
+    """The Bands that latents of quality `q` are given for."""
+    return BANDS if is_fine(q) else BANDS[:USUAL_BANDS]
 
 
 # Quantization steps at q = 1, 2, 4, ..., 4096: at each the step at which q tokens a piece are no longer

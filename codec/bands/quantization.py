@@ -5,7 +5,7 @@ import numpy as np
 from odpiece.codec.bands.coders import LARGEST, STATIC_ROWS, buckets, length_classes, octave, to_symbols
 from odpiece.codec.bands.tokens import MAX_LATENT, trim
 from odpiece.codec.range_coder import bits
-from odpiece.models.interface import BANDS, LAMBDA, USUAL_BANDS, is_fine, latent_steps, step_size
+from odpiece.models.interface import BANDS, LAMBDA, bands_of, latent_steps, step_size
 
 PASSES = 2
 
@@ -95,8 +95,7 @@ def _round(scaled, weights, cost, classes):
 
 def dequantize(tokens, q):
     """float32 latents from Tokens at quality `q`, a tuple like Transform.analyze gives."""
-    bands = len(BANDS) if is_fine(q) else USUAL_BANDS
-    return tuple(z.astype(np.float32) * step for z, step in zip(tokens.bands[:bands], _steps(q)))
+    return tuple(z.astype(np.float32) * step for z, step, _ in zip(tokens.bands, _steps(q), bands_of(q)))
 
 
 def whole_pieces(pixels):

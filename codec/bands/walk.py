@@ -110,7 +110,7 @@ def _latents(channel, coder, table_rows, centres, values):
     spent = float(bits(coder.latents[table_rows, symbols]).sum() + shifts.sum())
     found, escaped, sure = symbols - LARGEST, symbols == ESCAPE, shifts == 0
     try:
-        low = _low_bits(channel, shifts, low)
+        low = _plain(channel, shifts, low)
         sure = ~escaped
         if escaped.any():
             found[escaped], more = _escaped(channel, None if numbers is None else numbers[escaped], escaped.sum())
@@ -133,13 +133,9 @@ def _checked(latents):
     return latents
 
 
-def _low_bits(channel, shifts, values):
-    """Code the low `shifts` bits of latents, (n,), plain; gives them."""
-    return _plain(channel, shifts, values, np.zeros(len(shifts), dtype=np.int64))
-
-
-def _plain(channel, sizes, values, found):
-    """Code numbers of so many bits each, sizes (n,), size after size from 1 on, into `found`, and give it."""
+def _plain(channel, sizes, values):
+    """Code numbers (n,) of so many bits each, sizes (n,), plain, size after size from 1 on; gives them, int64."""
+    found = np.zeros(len(sizes), dtype=np.int64)
     for n in np.unique(sizes[sizes > 0]):
         at = sizes == n
         found[at] = channel.uniform(1 << int(n), None if values is None else values[at].astype(np.int32), at.sum())
@@ -152,6 +148,6 @@ def _escaped(channel, values, count):
     sign = channel.uniform(2, None if values is None else (values < 0).astype(np.int32), count)
     size = None if values is None else np.floor(np.log2(excess)).astype(np.int32)
     size = channel.uniform(ESCAPE_CLASSES, size, count)
-    low = _plain(channel, size, None if values is None else excess - (1 << size), np.zeros(count, dtype=np.int64))
+    low = _plain(channel, size, None if values is None else excess - (1 << size))
     magnitude = LARGEST + (1 << size) + low
     return np.where(sign, -magnitude, magnitude), count * np.log2(2 * ESCAPE_CLASSES) + size.sum()

@@ -10,7 +10,7 @@ import numpy as np
 
 from odpiece.codec.bands.quantization import dequantize, whole_pieces
 from odpiece.codec.bands.tokens import Tokens
-from odpiece.models.interface import BANDS, PIECE, TOKENS, USUAL_BANDS, is_fine
+from odpiece.models.interface import BANDS, PIECE, TOKENS, bands_of, is_fine
 
 SIDE, MARGIN = 48, 4  # pieces
 WHOLE = (SIDE + 2 * MARGIN) ** 2  # pieces that go in one run
@@ -78,7 +78,7 @@ def analyze(transform, pixels, q=TOKENS):
     """
     rows, columns = (-(-n // PIECE) for n in pixels.shape[:2])
     found = []
-    for band in BANDS if is_fine(q) else BANDS[:USUAL_BANDS]:
+    for band in bands_of(q):
         shape = band.latents, rows * band.side, columns * band.side
         found.append(np.empty(shape, np.float32) if band.first_token < q else np.broadcast_to(np.float32(0), shape))
     for window in _runs(rows, columns):

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 from torch.utils.data import DataLoader, Dataset
 
-from odpiece.models.interface import BANDS, TOKENS, USUAL_BANDS
+from odpiece.models.interface import TOKENS, USUAL_TOKENS
 from odpiece.models.training.drawn import drawn_picture
 
 SIZES = {
@@ -24,10 +24,7 @@ DRAWN = {256: 0.12, 512: 0.25, 768: 0.25, 1024: 0.25}  # share of drawn pictures
 DETAILED = 512  # pixels along the short side from which a photograph may teach high rates, and fill large crops
 DETAILED_WEIGHT = 5.0  # how much more often those are drawn
 LOW_RATES = 256  # the largest q that others teach
-USUAL = BANDS[USUAL_BANDS].first_token  # the largest q of most steps
-FINE_STEPS = (
-    0.15  # share of the steps, of crops up to DETAILED, that teach larger q: with all bands, of fine detail alone
-)
+FINE_STEPS = 0.15  # share of the steps, of crops up to DETAILED, that teach q above USUAL_TOKENS
 CLEAN_SHRINK, LARGEST_SHRINK = 1.25, 2.5  # scaling down by the first removes the traces of an earlier compression
 ENLARGED = 0.65  # large crops are scaled by this part of the largest possible factor at least
 SATURATED = 0.1  # share of photographs whose colours are made stronger, up to twice
@@ -100,7 +97,7 @@ class Steps(Dataset):
     """The Batch of each step of a run, by its number: always the same for the same seed.
 
     Batches have about `pixels` pixels each, of one size in all processes, so that their steps take equally long; the
-    crops of process `rank` are its own. Where no picture is detailed no step teaches q above USUAL.
+    crops of process `rank` are its own. Where no picture is detailed no step teaches q above USUAL_TOKENS.
     """
 
     def __init__(self, mixture, pixels, seed, rank=0):
@@ -112,7 +109,7 @@ class Steps(Dataset):
         fine = size <= DETAILED and bool(shared.random() < FINE_STEPS) and self.mixture.detailed.any()
         rng = np.random.default_rng((self.seed, step, self.rank))
         crops = [self.mixture.crop(rng, size, fine) for _ in range(max(1, self.pixels // size**2))]
-        lowest, most = (USUAL + 1, TOKENS) if fine else (1, USUAL)
+        lowest, most = (USUAL_TOKENS + 1, TOKENS) if fine else (1, USUAL_TOKENS)
         highest = np.array([min(highest, most) for _, highest in crops])
         return Batch(np.stack([crop for crop, _ in crops]), lowest, highest)
 

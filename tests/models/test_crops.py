@@ -6,7 +6,7 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
-from odpiece.models.interface import TOKENS  # noqa: E402
+from odpiece.models.interface import TOKENS, USUAL_TOKENS  # noqa: E402
 from odpiece.models.training import crops, drawn  # noqa: E402
 from odpiece.models.training.crops import (  # noqa: E402
     CLEAN_SHRINK,
@@ -14,7 +14,6 @@ from odpiece.models.training.crops import (  # noqa: E402
     FINE_STEPS,
     LOW_RATES,
     SIZES,
-    USUAL,
     Mixture,
     Steps,
     batches,
@@ -105,19 +104,21 @@ def test_some_steps_teach_the_finest_rates_and_the_others_none(mixture, quick_cr
     small = sum(size <= DETAILED for size, _ in steps)
     assert abs(len(fine) / small - FINE_STEPS) < 5 * np.sqrt(FINE_STEPS / small)
     for size, batch in steps:
-        expected = (USUAL + 1, TOKENS) if batch.lowest > 1 else (1, LOW_RATES if size < DETAILED else USUAL)
+        expected = (
+            (USUAL_TOKENS + 1, TOKENS) if batch.lowest > 1 else (1, LOW_RATES if size < DETAILED else USUAL_TOKENS)
+        )
         assert (batch.lowest, batch.highest.tolist()) == (expected[0], [expected[1]])
 
 
 def test_fine_steps_are_the_same_in_all_processes(mixture, quick_crops):
     first, second = ([Steps(mixture, 1, seed=4, rank=rank)[i].lowest for i in range(60)] for rank in (0, 1))
-    assert first == second and set(first) == {1, USUAL + 1}
+    assert first == second and set(first) == {1, USUAL_TOKENS + 1}
 
 
 def test_without_detailed_pictures_no_step_is_fine(mixture, quick_crops, monkeypatch):
     monkeypatch.setattr(crops, "FINE_STEPS", 1.0)
     small = Mixture([mixture.places[0][0]])
-    assert {Steps(mixture, 1, seed=0)[i].lowest for i in range(30)} == {1, USUAL + 1}
+    assert {Steps(mixture, 1, seed=0)[i].lowest for i in range(30)} == {1, USUAL_TOKENS + 1}
     assert {Steps(small, 1, seed=0)[i].lowest for i in range(30)} == {1}
 
 

@@ -32,8 +32,8 @@ def _fit(matrix, layer, first, x):
 
     Gives what it makes of x, and the root mean square (n,) of that.
     """
-    first = first.double().to(x.device)
     rest = layer.weight.flatten(1)[len(first) :].double()
+    first = first.to(rest)
     left, _, right = torch.linalg.svd(rest - rest @ first.T @ first, full_matrices=False)
     rows = torch.cat([first, left @ right])
     matrix.copy_(components(x, len(matrix), rows)[0])

@@ -1,7 +1,8 @@
 """The networks of nets/bands/transform.py as ONNX graphs without weights: of the analysis, and of each look.
 
 There are two of each: one of the usual bands, and one of all bands, for high qualities. The weights
-are external data, see models/training/onnx_graph.py. Pixels enter and leave as uint8 (H, W, 3)."""
+are external data, see models/training/onnx_graph.py. Pixels enter and leave as uint8 (H, W, 3).
+"""
 
 import numpy as np
 from onnx import TensorProto, helper

@@ -88,7 +88,7 @@ class Run:
         pca.initialise(self.tokenizer, pixels)
         spread = fit_exact(self.tokenizer, pixels)
         steps = step_size(2.0 ** np.arange(Q_OCTAVES))
-        self.prior.initialise(spread, torch.as_tensor(steps, dtype=torch.float32))
+        self.prior.initialise(spread, torch.as_tensor(steps, dtype=torch.float32, device=pixels.device))
         self.averaged = copy.deepcopy((self.tokenizer, self.prior))
 
     def start_from(self, tokenizer, prior, pixels):

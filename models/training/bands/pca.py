@@ -1,9 +1,9 @@
 """Initialisation: the linear layers as a hierarchical PCA, the synthesis as their transpose.
 
-Each level's principal components are taken of the level below: 8x8 patches, then 2x2 of those, then 2x2 of the channels
-that go on. The first three are the mean colours (see
-colours.py), the others come sorted by variance, so the untrained latents already run from important to unimportant.
-Nothing is centred."""
+Each level's principal components are taken of the level below: 8x8 patches, then 2x2 of those, then 2x2 of the
+channels that go on. The first three are the mean colours (see colours.py), the others come sorted by variance, so the
+untrained latents already run from important to unimportant. Nothing is centred.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,8 @@ def components(x, count, first):
 
     Gives orthonormal components (count, C) and the root mean square (count,) along each.
     """
-    rows, first = x.transpose(0, 1).flatten(1).double(), first.double()
+    rows = x.transpose(0, 1).flatten(1).double()
+    first = first.to(rows)
     left = rows - first.T @ (first @ rows)
     energy = left @ left.T / left.shape[1]
     values, vectors = torch.linalg.eigh(energy - energy.trace() * first.T @ first)  # which puts `first` last
