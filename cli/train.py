@@ -94,6 +94,13 @@ def tokenizer(data, val, out, minutes, part, resume, cache, batch, threads, devi
 
 @train.command()
 @tuning_options(required=False)
+@click.option(
+    "--fine",
+    type=click.FloatRange(0, 1),
+    default=0.15,
+    show_default=True,
+    help="Share of the steps that teach q above 1024.",
+)
 @click.option("--model", metavar="NAME|PATH", help="Instead of --checkpoint, --out, --minutes: a One-D-Piece model.")
 def prior(checkpoint, out, minutes, model, **options):
     """Train the prior alone, on the tokens that the codec will write, the tokenizer frozen.

@@ -99,7 +99,8 @@ class Predictor:
     """Predicts group after group of one picture; must be asked in coding order."""
 
     def __init__(self, prior, q):
-        self.prior, self.q, self.first_row = prior, q, ROWS if is_fine(q) else 0
+        self.prior, self.q = prior, q
+        self.chain, self.first_row = ("fine", ROWS) if is_fine(q) else ("usual", 0)
         self.band, self.group, self.context = -1, -1, None
 
     def predict(self, band, group, phase, bands):
@@ -117,7 +118,7 @@ class Predictor:
         return rows + self.first_row, centres
 
     def _weight(self, name):
-        return self.prior.weights[f"bands.{self.band}.{name}"]
+        return self.prior.weights[f"{self.chain}.bands.{self.band}.{name}"]
 
     def _enter(self, band, bands):
         while self.band < band:
@@ -133,7 +134,7 @@ class Predictor:
     def _refine(self, latents):
         """The context that the band just coded hands to the next one."""
         w = {
-            name: self.prior.weights[f"refine.{self.band}.{name}"]
+            name: self.prior.weights[f"{self.chain}.refine.{self.band}.{name}"]
             for name in ("0.weight", "0.bias", "2.weight", "2.bias")
         }
         seen = self.prior.squash(latents)
@@ -153,8 +154,10 @@ class Predictor:
         bias = self._weight("own.bias")[block] + interpolate(self._weight("condition"), self.q)[block]
         self.sums = np.broadcast_to(bias[:, None, None], (self.width, *latents.shape[1:]))
         if known:
-            seen = _padded(self.prior.squash(latents[:known]))
-            self.sums = self.sums + _conv3(self._weight("own.weight")[block, :known], seen, *latents.shape[1:])
+            seen, size = _padded(self.prior.squash(latents[:known])), latents.shape[1:]
+            self.sums = self.sums + _conv3(self._weight("own.weight")[block, :known], seen, *size)
+            if self.chain == "fine":
+                self.sums = self.sums + _conv3(self._weight("magnitude.weight")[block, :known], np.abs(seen), *size)
         if self.context is not None:
             self.sums = self.sums + _mix(self._weight("context.weight")[block], self.context)
 

@@ -101,8 +101,7 @@ def test_some_steps_teach_the_finest_rates_and_the_others_none(mixture, quick_cr
     steps = [(len(batch.pixels[0]), batch) for batch in map(Steps(mixture, 1, seed=0).__getitem__, range(2000))]
     fine = [size for size, batch in steps if batch.lowest > 1]
     assert set(fine) == {size for size in SIZES if size <= DETAILED}
-    small = sum(size <= DETAILED for size, _ in steps)
-    assert abs(len(fine) / small - FINE_STEPS) < 5 * np.sqrt(FINE_STEPS / small)
+    assert abs(len(fine) / len(steps) - FINE_STEPS) < 5 * np.sqrt(FINE_STEPS / len(steps))
     for size, batch in steps:
         expected = (
             (USUAL_TOKENS + 1, TOKENS) if batch.lowest > 1 else (1, LOW_RATES if size < DETAILED else USUAL_TOKENS)
@@ -115,11 +114,15 @@ def test_fine_steps_are_the_same_in_all_processes(mixture, quick_crops):
     assert first == second and set(first) == {1, USUAL_TOKENS + 1}
 
 
-def test_without_detailed_pictures_no_step_is_fine(mixture, quick_crops, monkeypatch):
-    monkeypatch.setattr(crops, "FINE_STEPS", 1.0)
-    small = Mixture([mixture.places[0][0]])
-    assert {Steps(mixture, 1, seed=0)[i].lowest for i in range(30)} == {1, USUAL_TOKENS + 1}
-    assert {Steps(small, 1, seed=0)[i].lowest for i in range(30)} == {1}
+@pytest.mark.parametrize("fine, lowest", [(0.0, 1), (1.0, USUAL_TOKENS + 1)])
+def test_all_steps_may_be_fine_or_none(fine, lowest, mixture, quick_crops):
+    steps = Steps(mixture, 1, seed=0, fine=fine)
+    assert {steps[i].lowest for i in range(30)} == {lowest}
+
+
+def test_without_detailed_pictures_no_step_is_fine(mixture, quick_crops):
+    steps = Steps(Mixture([mixture.places[0][0]]), 1, seed=0, fine=1.0)
+    assert {steps[i].lowest for i in range(30)} == {1}
 
 
 @pytest.mark.parametrize("height, width", [(64, 64), (300, 200), (700, 2000)])

@@ -10,7 +10,7 @@ from odpiece.codec.bands.tokens import kept_mask, shorten  # noqa: E402
 from odpiece.codec.bands.walk import walk  # noqa: E402
 from odpiece.codec.range_coder import Writer  # noqa: E402
 from odpiece.models import prior  # noqa: E402
-from odpiece.models.interface import BANDS, is_fine, octave_weights  # noqa: E402
+from odpiece.models.interface import BANDS, bands_of, is_fine, octave_weights  # noqa: E402
 from odpiece.models.nets.bands.prior import Prior, squash  # noqa: E402
 from odpiece.models.prior import FIRST_WIDE, MEAN_STEPS, SCALES, interpolate, octave_position, shift_of_rows, table_rows  # noqa: E402
 from odpiece.models.training.bands.quantized_prior import check_bounds, largest_sum, logistic_table, quantize_prior  # noqa: E402
@@ -18,7 +18,7 @@ from odpiece.models.training.bands.quantized_prior import check_bounds, largest_
 
 @pytest.fixture(scope="module")
 def latents(random_bands):
-    """Bands of a picture of 2x3 pieces, without extreme values."""
+    """All bands of a picture of 2x3 pieces, without extreme values."""
     return random_bands(2, 3, seed=1, escapes=0)
 
 
@@ -27,7 +27,7 @@ def predict_all(integer, q, latents):
     coded = tuple(np.zeros_like(z) for z in latents)
     rows, centres = (tuple(np.full(z.shape, -1) for z in latents) for _ in range(2))
     predictor = integer.predictor(q)
-    for i, band in enumerate(BANDS):
+    for i, band in enumerate(BANDS[: len(latents)]):
         phases = band.phase_map(*latents[i].shape[1:])
         for g in range(len(band.groups)):
             members = np.flatnonzero(band.group_of_latent == g)
@@ -44,19 +44,20 @@ def predict_all(integer, q, latents):
 def float_parameters(net, q, latents):
     """(mean, log scale) of every latent of each band, by the masked network that sees everything at once."""
     octaves, context = torch.tensor(octave_weights(q)).double()[None], None
+    chain = net.fine if is_fine(q) else net.usual
     for i, z in enumerate(latents):
         z = torch.tensor(z).double()[None]
-        mean, log_scale = net.bands[i](z, context, octaves)
+        mean, log_scale = chain.bands[i](z, context, octaves)
         yield mean[0].numpy(), log_scale[0].numpy()
         if i + 1 < len(latents):
             seen = squash(z)
-            context = net.refine[i](seen if context is None else torch.cat([seen, context], 1))
+            context = chain.refine[i](seen if context is None else torch.cat([seen, context], 1))
 
 
 @pytest.mark.parametrize("q", [1, 90, 4096])
 def test_rows_and_centres_are_the_float_network_s(q, latents, toy_priors):
     """A row is one of 80 log scales (-4 and up by 1/8) for each of 16 offsets (-1/2 and up by 1/16) from the centre."""
-    net, integer = toy_priors
+    (net, integer), latents = toy_priors, latents[: len(bands_of(q))]
     rows, centres = predict_all(integer, q, latents)
     for row, centre, (mean, log_scale) in zip(rows, centres, float_parameters(net, q, latents), strict=True):
         assert (row // 1280 == is_fine(q)).all()
@@ -96,13 +97,14 @@ def integer_conv3(weight, flat, h, w):
     return np.einsum("ocyx,chwyx->ohw", as_integers(weight), windows).astype(np.float64)
 
 
-def test_sums_are_those_of_integers(random_bands, toy_priors, monkeypatch):
+@pytest.mark.parametrize("q", [77, 3000])
+def test_sums_are_those_of_integers(q, random_bands, toy_priors, monkeypatch):
     """All layers in int64, with escapes in the picture: not one row differs."""
-    latents = random_bands(1, 2, seed=3, escapes=0.02)
-    rows, centres = predict_all(toy_priors[1], 77, latents)
+    latents = random_bands(1, 2, seed=3, escapes=0.02)[: len(bands_of(q))]
+    rows, centres = predict_all(toy_priors[1], q, latents)
     monkeypatch.setattr(prior, "_mix", integer_mix)
     monkeypatch.setattr(prior, "_conv3", integer_conv3)
-    exact_rows, exact_centres = predict_all(toy_priors[1], 77, latents)
+    exact_rows, exact_centres = predict_all(toy_priors[1], q, latents)
     for a, b in zip(rows + centres, exact_rows + exact_centres, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -182,7 +184,7 @@ def test_quantized_weights_are_masked_integers():
     tensors = quantize_prior(net)
     assert {t.dtype.name for n, t in tensors.items() if n.endswith("weight")} == {"int16"}
     for i, band in enumerate(BANDS):
-        own = tensors[f"bands.{i}.own.weight"]
+        own = tensors[f"fine.bands.{i}.own.weight"]
         hidden = np.repeat(np.arange(len(band.groups)), len(own) // len(band.groups))
         assert not own[hidden[:, None] <= band.group_of_latent].any()
         assert own[hidden[:, None] > band.group_of_latent].any()
@@ -191,7 +193,7 @@ def test_quantized_weights_are_masked_integers():
 def test_weights_that_do_not_fit_are_refused():
     net = Prior()
     with torch.no_grad():
-        net.refine[0][0].weight[0, 0, 0, 0] = 8.1  # 12 binary places in 16 bits
+        net.usual.refine[0][0].weight[0, 0, 0, 0] = 8.1  # 12 binary places in 16 bits
     with pytest.raises(ValueError):
         quantize_prior(net)
 
@@ -199,9 +201,9 @@ def test_weights_that_do_not_fit_are_refused():
 def test_bounds_hold_for_the_largest_inputs():
     """The oracle adds the magnitudes of one layer by itself, in exact integers."""
     tensors = quantize_prior(Prior())
-    weight = tensors["bands.2.mix.weight"].astype(object)
+    weight = tensors["usual.bands.2.mix.weight"].astype(object)
     assert largest_sum(tensors) >= max(sum(abs(v) for v in row.ravel()) for row in weight) * 2**18
     check_bounds(tensors)
-    tensors["bands.2.mix.weight"] = np.full((1, 1 << 17), 32767, dtype=np.int16)
+    tensors["usual.bands.2.mix.weight"] = np.full((1, 1 << 17), 32767, dtype=np.int16)
     with pytest.raises(ValueError):
         check_bounds(tensors)

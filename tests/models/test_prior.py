@@ -1,5 +1,7 @@
 """The float prior: what each latent's bits may depend on, and probabilities that sum to one."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -28,30 +30,38 @@ def bits_of(prior, latents, lengths=((TOKENS,) * 3,) * 2, q=100):
 
 
 @pytest.fixture(scope="module")
-def bits(prior):
-    """Those of `random_latents()`."""
-    return bits_of(prior, random_latents())
+def bits_of_bands(prior):
+    """{number of bands: bits of those of `random_latents()`}."""
+    return {count: bits_of(prior, random_latents()[:count]) for count in (USUAL_BANDS, len(BANDS))}
+
+
+@pytest.fixture(scope="module")
+def bits(bits_of_bands):
+    """Of all bands."""
+    return bits_of_bands[len(BANDS)]
 
 
 # Blocks of every phase, where there are any, else one
 CASES = [
-    (i, g, *place)
-    for i, band in enumerate(BANDS)
+    (count, i, g, *place)
+    for count in (USUAL_BANDS, len(BANDS))
+    for i, band in enumerate(BANDS[:count])
     for g in range(len(band.groups))
     for place in (((0, 0), (0, 1), (1, 1), (1, 2)) if band.phases > 1 else ((g % 2, 1 + g % 3),))
 ]
 
 
-@pytest.mark.parametrize("i, g, y, x", CASES)
-def test_bits_depend_only_on_what_is_coded_before(i, g, y, x, prior, bits):
+@pytest.mark.parametrize("count, i, g, y, x", CASES)
+def test_bits_depend_only_on_what_is_coded_before(count, i, g, y, x, prior, bits_of_bands):
     """One latent of group g of band i changes, at block (y, x): who sees it?
 
     Later groups of the 3x3 blocks about it, its own group in those of them that have a later phase, finer bands.
     """
-    latents = random_latents()
+    latents = random_latents()[:count]
     latent = int(np.flatnonzero(BANDS[i].group_of_latent == g)[1])
     latents[i][0, latent, y, x] += 3
-    changed = [(a - b).abs()[0].numpy() > 1e-9 for a, b in zip(bits_of(prior, latents), bits, strict=True)]
+    pairs = zip(bits_of(prior, latents), bits_of_bands[count], strict=True)
+    changed = [(a - b).abs()[0].numpy() > 1e-9 for a, b in pairs]
 
     group = BANDS[i].group_of_latent
     phase = BANDS[i].phase_map(*changed[i].shape[1:])
@@ -106,10 +116,22 @@ def test_latents_that_are_not_kept_cost_nothing(prior):
         assert (b[mask == 1] > 0).all()
 
 
-def test_the_usual_bands_cost_the_same_alone(prior, bits):
+def test_high_qualities_have_a_chain_of_their_own(prior, bits):
     alone = bits_of(prior, random_latents()[:USUAL_BANDS])
     assert len(alone) == USUAL_BANDS
-    assert all(torch.equal(a, b) for a, b in zip(alone, bits))
+    assert not any(torch.allclose(a, b) for a, b in zip(alone, bits))
+
+
+@torch.no_grad()
+def test_high_qualities_see_magnitudes(prior):
+    """Without the weights that see signs, laws do not depend on those of the band's latents, but on their sizes."""
+    prior, latents = copy.deepcopy(prior), random_latents()
+    prior.fine.bands[2].own.weight.zero_()
+    laws = []
+    for factor in (1, -1, 2):
+        changed = [*latents[:2], factor * latents[2], *latents[3:]]
+        laws.append(prior(changed, torch.tensor(octave_weights(2000)).double()[None])[2][1])
+    assert torch.equal(laws[0], laws[1]) and not torch.allclose(laws[0], laws[2])
 
 
 @pytest.mark.parametrize("mean, log_scale", [(0.0, -1.5), (0.3, 0.0), (-7.5, 1.0), (0.5, 2.0), (100.2, 3.0)])

@@ -122,7 +122,6 @@ def test_no_crop_is_coded_above_the_quality_that_it_may_teach(make_run, batch):
 
 
 def test_steps_lower_the_bits_of_the_same_tokens(make_run, fine_batch, monkeypatch):
-    monkeypatch.setattr(prior_loop, "FINE_TUNING", 1.0)
     monkeypatch.setattr(prior_loop, "rate_factor", lambda step, progress: 1.0)
     torch.manual_seed(0)
     run = make_run(0, Prior())

@@ -4,18 +4,21 @@ Bands are coded coarse to fine, each band in groups of ranks. The distribution o
 coarser bands and, of its own band, the earlier groups of its block and of the eight neighbours; in the
 coarsest band also its own group in neighbours of earlier phases. All groups are computed at once by
 masked convolutions: hidden units belong to a group and see only what is coded before it.
+
+High qualities, above q = 1024, have other latents, and a chain of networks of their own. These also see the magnitudes
+of what is coded before: there most of the bits say how large latents are, and neighbours are about as large.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN, Q_OCTAVES
+from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN, Q_OCTAVES, USUAL_BANDS
 
 CONTEXT = 64  # channels of what a band hands to the next finer one
 CONTEXT_HIDDEN = (256, 256, 128, 128)  # on the way from each band to the next
 NEIGHBOURS = 0.7
-GROUP_WIDTH = (128, 128, 48, 48, 32)  # hidden units a group, by band
+GROUP_WIDTH = (64, 64, 48, 48, 32)  # hidden units a group, by band
 
 
 def squash(latents):
@@ -35,14 +38,15 @@ class Masked(nn.Conv2d):
 
 
 class BandPrior(nn.Module):
-    """Mean and log scale of every latent of one band."""
+    """Mean and log scale of every latent of one band; `magnitudes` says whether it sees those, too."""
 
-    def __init__(self, band, width, context):
+    def __init__(self, band, width, context, magnitudes):
         super().__init__()
         self.band = band
         latent = torch.as_tensor(band.group_of_latent)
         hidden = torch.arange(len(band.groups)).repeat_interleave(width)
         self.own = Masked(hidden[:, None] > latent, 3)
+        self.magnitude = Masked(hidden[:, None] > latent, 3, bias=False) if magnitudes else None
         self.same = Masked(hidden[:, None] == latent, 3) if band.phases > 1 else None
         self.linear = Masked(latent[:, None] == latent, 3, bias=False) if band.phases > 1 else None
         self.context = nn.Conv2d(context, len(hidden), 1, bias=False) if context else None
@@ -51,7 +55,7 @@ class BandPrior(nn.Module):
         self.mean = Masked(latent[:, None] >= hidden, 1)
         self.log_scale = Masked(latent[:, None] >= hidden, 1)
         self.base_log_scale = nn.Parameter(torch.zeros(Q_OCTAVES, band.latents))
-        for layer in (self.mean, self.log_scale, self.same, self.linear):
+        for layer in (self.mean, self.log_scale, self.same, self.linear, self.magnitude):
             for parameter in layer.parameters() if layer is not None else ():
                 nn.init.zeros_(parameter)
         if self.linear is not None:
@@ -61,6 +65,8 @@ class BandPrior(nn.Module):
         """Latents (B, C, h, w), context (B, CONTEXT, h, w) or None, octave weights (B, 13)."""
         seen = squash(latents)
         h = self.own(seen) + (octaves @ self.condition)[:, :, None, None]
+        if self.magnitude is not None:
+            h = h + self.magnitude(seen.abs())
         if context is not None:
             h = h + self.context(context)
         if self.same is not None:
@@ -109,14 +115,14 @@ def logistic_bits(latents, mean, log_scale):
     return -torch.log2(p.clamp_min(0.0) + 1e-8)
 
 
-class Prior(nn.Module):
-    """The distributions, and bits, of all latents of a picture."""
+class Chain(nn.Module):
+    """The distributions of all latents of some bands, coarse to fine."""
 
-    def __init__(self):
+    def __init__(self, bands, magnitudes):
         super().__init__()
-        context = [CONTEXT if band.first_token else 0 for band in BANDS]
-        self.bands = nn.ModuleList(map(BandPrior, BANDS, GROUP_WIDTH, context))
-        self.refine = nn.ModuleList(map(Refine, BANDS, BANDS[1:], CONTEXT_HIDDEN))
+        context = [CONTEXT if band.first_token else 0 for band in bands]
+        self.bands = nn.ModuleList(BandPrior(*sizes, magnitudes) for sizes in zip(bands, GROUP_WIDTH, context))
+        self.refine = nn.ModuleList(map(Refine, bands, bands[1:], CONTEXT_HIDDEN))
 
     @torch.no_grad()
     def initialise(self, spread, steps):
@@ -125,10 +131,7 @@ class Prior(nn.Module):
             band.base_log_scale.copy_(torch.log(0.55 * rms / steps[:, None] + 0.08))
 
     def forward(self, latents, octaves):
-        """A list of (mean, log scale), each (B, C, h, w), one pair a band.
-
-        `latents` are integer-valued floats (B, C, h, w), of all bands or the coarsest; `octaves` are weights (B, 13).
-        """
+        """As of Prior."""
         laws, context = [], None
         for i, z in enumerate(latents):
             seen = squash(z)
@@ -137,6 +140,28 @@ class Prior(nn.Module):
             if i + 1 < len(latents):
                 context = self.refine[i](seen if context is None else torch.cat([seen, context], 1))
         return laws
+
+
+class Prior(nn.Module):
+    """The distributions, and bits, of all latents of a picture: of the usual bands, or of all, for high qualities."""
+
+    def __init__(self):
+        super().__init__()
+        self.usual = Chain(BANDS[:USUAL_BANDS], magnitudes=False)
+        self.fine = Chain(BANDS, magnitudes=True)
+
+    def initialise(self, spread, steps):
+        """As of Chain, with the `spread` of all bands."""
+        self.usual.initialise(spread, steps)
+        self.fine.initialise(spread, steps)
+
+    def forward(self, latents, octaves):
+        """A list of (mean, log scale), each (B, C, h, w), one pair a band.
+
+        `latents` are integer-valued floats (B, C, h, w), of the usual bands or of all; `octaves` are weights (B, 13).
+        """
+        chain = self.fine if len(latents) > USUAL_BANDS else self.usual
+        return chain(latents, octaves)
 
     def bits(self, latents, kept, octaves):
         """Bits a latent, a tuple like `latents`, zero where `kept` is 0."""

@@ -42,8 +42,8 @@ class Architecture:
     analysis_middle_blocks: int = 2
     synthesis_middle_blocks: int = 2
     look_middle_blocks: int = 2
-    coarse_hidden: int = 512  # hidden channels at 1/32 and 1/64
-    analysis_coarse_blocks: int = 2
+    coarse_hidden: int = 256  # hidden channels at 1/32 and 1/64
+    analysis_coarse_blocks: int = 1
     synthesis_coarse_blocks: int = 3
     looks: tuple[str, ...] = (FAITHFUL,)
 

@@ -12,7 +12,6 @@ from odpiece.models.training.data import to_float
 from odpiece.models.training.precision import autocast
 from odpiece.models.training.runs import follow
 
-FINE_TUNING = 0.3  # of the rates of joint training: the prior comes trained
 RATE_BALANCE = 0.6  # bits are weighted by q^-RATE_BALANCE: about equally a quality
 
 
@@ -35,7 +34,7 @@ class PriorRun:
         loss = (bits * quality.float() ** -RATE_BALANCE).mean() / pixels
         loss.backward()
         self.processes.average_gradients(self.optimizers.parameters)
-        self.optimizers.step(FINE_TUNING * rate_factor(self.step, progress))
+        self.optimizers.step(rate_factor(self.step, progress))
         self.step += 1
         follow(self.average, self.prior, self.step)
         return {"loss": loss.item()}

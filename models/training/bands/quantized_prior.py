@@ -18,7 +18,7 @@ from odpiece.models.prior import (
 )
 
 SQUASH_SIZE = 1024  # magnitudes with an entry of their own
-SQUASHED_INPUTS = ("own.weight", "same.weight")  # layers that read squashed latents and nothing else
+SQUASHED_INPUTS = ("own.weight", "magnitude.weight", "same.weight")  # layers that read squashed latents alone
 LARGEST_LATENT = 1 << 15
 
 

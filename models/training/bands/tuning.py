@@ -7,7 +7,7 @@ import torch
 
 from odpiece.formats.errors import OptionError
 from odpiece.models.training.bands.loop import load_averaged
-from odpiece.models.training.crops import Mixture, Steps, batches
+from odpiece.models.training.crops import FINE_STEPS, Mixture, Steps, batches
 from odpiece.models.training.data import CROP, PictureCache
 from odpiece.models.training.processes import joined
 from odpiece.models.training.runs import check_run, save, train
@@ -19,7 +19,7 @@ RUN = "run"  # key of a run's own state in the checkpoint that it writes
 class TuningOptions:
     """Options of a run that trains one part, of the networks in `checkpoint`, and writes the checkpoint `out`.
 
-    The others are as of TrainOptions (loop.py).
+    A share `fine` of its steps teaches high qualities. The others are as of TrainOptions (loop.py).
     """
 
     checkpoint: Path
@@ -32,6 +32,7 @@ class TuningOptions:
     batch: int = 8
     device: str = "auto"
     seed: int = 0
+    fine: float = FINE_STEPS
 
 
 def tune(options, make_run):
@@ -55,7 +56,7 @@ def tune(options, make_run):
         def save_run():
             save(state | run.result() | {RUN: run.state_dict()}, options.out)
 
-        steps = Steps(mixture, options.batch * CROP**2, options.seed, processes.rank)
+        steps = Steps(mixture, options.batch * CROP**2, options.seed, processes.rank, options.fine)
         made = batches(steps, run.step, processes.loaders)
         with open(options.out.with_suffix(".jsonl"), "a") as log:
             train(run, made, processes, log, save_run, minutes=options.minutes, part=options.part)
