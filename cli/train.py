@@ -27,6 +27,13 @@ part_option = click.option(
 batch_option = click.option(
     "--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops of 256x256 a step and process."
 )
+fine_option = click.option(
+    "--fine",
+    type=click.FloatRange(0, 1),
+    default=0.15,
+    show_default=True,
+    help="Share of the steps that teach q above 1024.",
+)
 device_option = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
@@ -75,10 +82,11 @@ def train():
 @batch_option
 @click.option("--threads", type=click.IntRange(0), default=0, help="Cores to use, 0 for all.")
 @device_option
+@fine_option
 @click.option(
     "--init", "start", type=CHECKPOINT, help="Weights file (.safetensors) to begin with. [default: from scratch]"
 )
-def tokenizer(data, val, out, minutes, part, resume, cache, batch, threads, device, start):
+def tokenizer(data, val, out, minutes, part, resume, cache, batch, threads, device, fine, start):
     """Train the tokenizer and, jointly, a float prior.
 
     In N processes, for N GPUs or cores: torchrun --nproc-per-node N --no-python odpiece train tokenizer ...
@@ -87,20 +95,14 @@ def tokenizer(data, val, out, minutes, part, resume, cache, batch, threads, devi
 
     from odpiece.models.training.bands.loop import TrainOptions, train_tokenizer
 
-    options = TrainOptions(data, val, out, minutes, resume, start, part, cache, batch, threads, device)
+    options = TrainOptions(data, val, out, minutes, resume, start, part, cache, batch, threads, device, fine)
     for row in train_tokenizer(options) or ():
         click.echo(f"q {row['q']:>4}  {row['psnr']:.2f} dB  {row['bpp']:.4f} bits a pixel")
 
 
 @train.command()
 @tuning_options(required=False)
-@click.option(
-    "--fine",
-    type=click.FloatRange(0, 1),
-    default=0.15,
-    show_default=True,
-    help="Share of the steps that teach q above 1024.",
-)
+@fine_option
 @click.option("--model", metavar="NAME|PATH", help="Instead of --checkpoint, --out, --minutes: a One-D-Piece model.")
 def prior(checkpoint, out, minutes, model, **options):
     """Train the prior alone, on the tokens that the codec will write, the tokenizer frozen.

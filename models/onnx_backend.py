@@ -36,7 +36,7 @@ BAND_PREFIXES = {
 }
 PREFIXES = {  # of the tensors among which are those that each graph needs
     **BAND_PREFIXES,
-    **{f"{name}{FINE_SUFFIX}": ("exact.", *prefixes) for name, prefixes in BAND_PREFIXES.items()},
+    **{f"{name}{FINE_SUFFIX}": ("exact.", "restoration.") for name in ("analysis", "gradient", LOOKS[0])},
     "encoder": ("encoder.", "latent_tokens", "quantize."),
     "decoder": ("decoder.", "pixel_", "quantize."),
 }
@@ -153,7 +153,7 @@ class OnnxTransform(_Sessions):
     @library_errors
     def synthesize(self, latents, q, look, place=(0, 0)):
         feed = _feed(latents, q)
-        session = self._get(_graph_of(look, latents))
+        session = self._get(_graph_of(look if len(latents) == USUAL_BANDS else LOOKS[0], latents))
         if len(session.get_inputs()) > len(feed):
             feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
         return session.run(["pixels"], feed)[0]

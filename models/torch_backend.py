@@ -17,6 +17,8 @@ from odpiece.models.nets.bands.transform import NATURAL, Architecture, Tokenizer
 from odpiece.models.nets.one_d_piece.architecture import Architecture as OneDPieceArchitecture
 from odpiece.models.nets.one_d_piece.network import OneDPiece
 
+PREFIXES = "analysis.", "synthesis.", "looks.", "exact.", "restoration."  # of the tokenizer's tensors
+
 # The threads of the parent, which its pool would wait for, are not in a forked process
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
@@ -64,7 +66,7 @@ class TorchTransform:
         with self._lock:
             if self._network is None:
                 with making_network("the weights file", self.device):
-                    network = _network(self._architecture, self._load("analysis.", "synthesis.", "looks.", "exact."))
+                    network = _network(self._architecture, self._load(*PREFIXES))
                     self._network = network.to(self.device, memory_format=torch.channels_last)
         return self._network
 

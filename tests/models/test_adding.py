@@ -15,7 +15,7 @@ from odpiece.models.adding import add_model
 from odpiece.models.library import load_model, user_models, verify_model
 from odpiece.models.tile_tables import SHAPE, write_tables
 
-GRAPHS = [part + kind for part in ("analysis", "faithful", "gradient", "natural") for kind in ("", ".fine")]
+GRAPHS = [part + kind for part in ("analysis", "faithful", "gradient") for kind in ("", ".fine")] + ["natural"]
 PIXELS = np.full((20, 30, 3), 90, np.uint8)
 
 

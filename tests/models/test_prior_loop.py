@@ -130,5 +130,6 @@ def test_steps_lower_the_bits_of_the_same_tokens(make_run, fine_batch, monkeypat
     before = {name: p.detach().clone() for name, p in run.prior.named_parameters()}
     losses = [run.update(fine_batch, 0.0)["loss"] for _ in range(30)]
     assert losses[-1] < 0.99 * losses[0]
-    assert not [name for name, p in run.prior.named_parameters() if torch.equal(p, before[name])]
-    assert not [name for name, p in run.average.named_parameters() if torch.equal(p, before[name])]
+    for prior in (run.prior, run.average):
+        same = {name for name, p in prior.named_parameters() if torch.equal(p, before[name])}
+        assert same == {name for name in before if name.startswith("usual.")}  # the crops teach high qualities

@@ -9,9 +9,9 @@ residual branches that start at zero, so an untrained network is an orthonormal 
     looks      from there to pixels, one for each look: "faithful" is nearest to the original, "natural" has
                the texture of photographs
 
-High qualities, above q = 1024, need the picture back exactly. They have an analysis of their own, orthonormal matrices
-near to the linear layers (`Exact`), with bands 3 and 4 for what those layers leave out. The synthesis and the looks
-then have the transposes of these matrices, and gains, which are learned, for their residual branches.
+High qualities, above q = 1024, need the picture back exactly. They have networks of their own: orthonormal matrices
+near to the linear layers (`Exact`), with bands 3 and 4 for what those layers leave out, and on the way back a
+`restoration`, residual branches at 1/8, which removes what it can of the error of quantization. They have one look.
 """
 
 from dataclasses import asdict, dataclass
@@ -22,7 +22,6 @@ from torch import nn
 
 from odpiece.models.interface import BANDS, GRAIN, LOOKS, Q_OCTAVES, USUAL_BANDS
 
-FIRST_FINE = 10  # the octave from which on high qualities have gains: q = 1024
 PASSED_ON = 12  # channels of a band's grid that go on to the next coarser band
 PATCH = 8  # pixels along the side of the finest patch
 FINE = 3 * PATCH**2 - BANDS[4].latents  # channels at 1/8 that go on
@@ -45,6 +44,8 @@ class Architecture:
     coarse_hidden: int = 256  # hidden channels at 1/32 and 1/64
     analysis_coarse_blocks: int = 1
     synthesis_coarse_blocks: int = 3
+    restoration_hidden: int = 64  # hidden channels at 1/8
+    restoration_blocks: int = 2
     looks: tuple[str, ...] = (FAITHFUL,)
 
     def to_dict(self):
@@ -89,18 +90,16 @@ class Residual(nn.Module):
         self.reduce = conv3(hidden, channels)
         nn.init.zeros_(self.reduce.weight)
         self.condition = nn.Parameter(torch.zeros(Q_OCTAVES, hidden)) if conditioned else None
-        self.gain = nn.Parameter(torch.zeros(Q_OCTAVES - FIRST_FINE)) if conditioned else None
         self.register_buffer("scale", torch.ones(channels))
 
-    def forward(self, x, octaves=None, fine=False):
-        """`octaves` are octave weights (B, 13) where conditioned. Where `fine` the branch has its gain."""
+    def forward(self, x, octaves=None):
+        """`octaves` are octave weights (B, 13) where conditioned."""
         scale = self.scale[:, None, None]
         h, rest = self.expand(x / scale), self.expand.bias[None]
         if self.condition is not None:
             condition = octaves @ self.condition
             h, rest = h + condition[:, :, None, None], rest + condition
-        branch = scale * self.reduce(F.silu(h) - F.silu(rest)[:, :, None, None])
-        return x + ((octaves[:, FIRST_FINE:] @ self.gain)[:, None, None, None] * branch if fine else branch)
+        return x + scale * self.reduce(F.silu(h) - F.silu(rest)[:, :, None, None])
 
     @torch.no_grad()
     def fold(self):
@@ -124,8 +123,7 @@ def _residuals(count, channels, hidden, conditioned=False):
 class Exact(nn.Module):
     """The analysis of high qualities, and its inverse: a rotation of every patch of the picture, level by level.
 
-    Each level is an orthonormal matrix, see training/bands/exact.py. `latents` gives those of all bands of float
-    (B, 3, H, W). The others are the steps of the way back, each to twice the resolution, or PATCH times.
+    Each level is an orthonormal matrix, see training/bands/exact.py.
     """
 
     def __init__(self):
@@ -134,23 +132,23 @@ class Exact(nn.Module):
             self.register_buffer(name, torch.eye(size))
 
     def latents(self, pixels):
+        """Those of all bands of float (B, 3, H, W)."""
         x, band4 = _rotated(pixels, self.patch, PATCH).split([FINE, BANDS[4].latents], 1)
         x, band3 = _rotated(x, self.merge16, 2).split([MIDDLE, BANDS[3].latents], 1)
         x, band2 = x.split([PASSED_ON, BANDS[2].latents], 1)
         x, band1 = _rotated(x, self.merge32, 2).split([PASSED_ON, BANDS[1].latents], 1)
         return _rotated(x, self.merge64, 2), band1, band2, band3, band4
 
-    def split64(self, x):
-        return _turned_back(x, self.merge64, 2)
+    def patches(self, latents):
+        """What `latents` are of: float (B, 3 * PATCH^2, H / PATCH, W / PATCH), rotated patches."""
+        x, band1, band2, band3, band4 = latents
+        x = torch.cat([_turned_back(x, self.merge64, 2), band1], 1)
+        x = torch.cat([_turned_back(x, self.merge32, 2), band2, band3], 1)
+        return torch.cat([_turned_back(x, self.merge16, 2), band4], 1)
 
-    def split32(self, x):
-        return _turned_back(x, self.merge32, 2)
-
-    def split16(self, x, band3):
-        return _turned_back(torch.cat([x, band3], 1), self.merge16, 2)
-
-    def pixels(self, x, band4):
-        return _turned_back(torch.cat([x, band4], 1), self.patch, PATCH)
+    def pixels(self, patches):
+        """float (B, 3, H, W)."""
+        return _turned_back(patches, self.patch, PATCH)
 
 
 def _rotated(x, matrix, size):
@@ -195,10 +193,7 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """The usual latents as `Analysis` gives them and octave weights (B, 13) to float (B, MIDDLE, H/16, W/16).
-
-    High qualities give an Exact, whose latents they then are.
-    """
+    """Latents as `Analysis` gives them and octave weights (B, 13) to float (B, MIDDLE, H/16, W/16)."""
 
     def __init__(self, arch):
         super().__init__()
@@ -209,22 +204,19 @@ class Synthesis(nn.Module):
         self.split32 = Linear(JOIN, JOIN)
         self.middle = _residuals(a.synthesis_middle_blocks, MIDDLE, a.middle_hidden, True)
 
-    def forward(self, latents, octaves, exact=None):
+    def forward(self, latents, octaves):
         band0, band1, band2 = latents
-        fine = exact is not None
-        x = _run(self.coarse64, band0, octaves, fine)
-        x = exact.split64(x) if fine else F.pixel_shuffle(self.split64(x), 2)
-        x = _run(self.coarse32, torch.cat([x, band1], 1), octaves, fine)
-        x = exact.split32(x) if fine else F.pixel_shuffle(self.split32(x), 2)
-        return _run(self.middle, torch.cat([x, band2], 1), octaves, fine)
+        x = F.pixel_shuffle(self.split64(_run(self.coarse64, band0, octaves)), 2)
+        x = _run(self.coarse32, torch.cat([x, band1], 1), octaves)
+        x = F.pixel_shuffle(self.split32(x), 2)
+        return _run(self.middle, torch.cat([x, band2], 1), octaves)
 
 
 class Look(nn.Module):
     """What `Synthesis` gives, and octave weights (B, 13), to float (B, 3, H, W), about [-1, 1].
 
     A look with grain also takes a pair of noise (see interface.grain), (B, GRAIN, H/16, W/16) and (B, GRAIN,
-    H/8, W/8): where the latents say nothing, texture can be made of nothing else but a repeated pattern. High
-    qualities give an Exact and the latents of bands 3 and 4, `finest`, and have no grain.
+    H/8, W/8): where the latents say nothing, texture can be made of nothing else but a repeated pattern.
     """
 
     def __init__(self, arch, grain=False):
@@ -239,26 +231,23 @@ class Look(nn.Module):
         for layer in (self.grain16, self.grain8) if grain else ():
             nn.init.zeros_(layer.weight)
 
-    def forward(self, x, octaves, grain=None, exact=None, finest=()):
-        fine = exact is not None
-        if self.grain16 is not None and not fine:
+    def forward(self, x, octaves, grain=None):
+        if self.grain16 is not None:
             x = x + self.grain16(grain[0])
-        x = _run(self.middle, x, octaves, fine)
-        x = exact.split16(x, finest[0]) if fine else F.pixel_shuffle(self.split16(x), 2)
-        if self.grain16 is not None and not fine:
+        x = F.pixel_shuffle(self.split16(_run(self.middle, x, octaves)), 2)
+        if self.grain16 is not None:
             x = x + self.grain8(grain[1])
-        x = _run(self.fine, x, octaves, fine)
-        return exact.pixels(x, finest[1]) if fine else F.pixel_shuffle(self.patch(x), PATCH)
+        return F.pixel_shuffle(self.patch(_run(self.fine, x, octaves)), PATCH)
 
 
-def _run(blocks, x, octaves=None, fine=False):
+def _run(blocks, x, octaves=None):
     for block in blocks:
-        x = block(x, octaves, fine)
+        x = block(x, octaves)
     return x
 
 
 class Tokenizer(nn.Module):
-    """Analysis, synthesis and looks of one architecture, and what high qualities have in place of linear layers."""
+    """Analysis, synthesis and looks of one architecture, and what high qualities have in their place."""
 
     def __init__(self, arch):
         super().__init__()
@@ -267,13 +256,17 @@ class Tokenizer(nn.Module):
         self.synthesis = Synthesis(arch)
         self.looks = nn.ModuleDict({look: Look(arch, grain=look == NATURAL) for look in arch.looks})
         self.exact = Exact()
+        self.restoration = _residuals(arch.restoration_blocks, 3 * PATCH**2, arch.restoration_hidden, True)
 
     def analyze(self, pixels, fine=False):
         """Latents of float (B, 3, H, W), a tuple: of the usual bands, or of all, for high qualities, where `fine`."""
         return self.exact.latents(pixels) if fine else self.analysis(pixels)
 
     def decode(self, latents, octaves, look=FAITHFUL, grain=None):
-        """Latents as `analyze` gives them and octave weights (B, 13) to float (B, 3, H, W), by one of the looks."""
-        exact = self.exact if len(latents) > USUAL_BANDS else None
-        x = self.synthesis(latents[:USUAL_BANDS], octaves, exact)
-        return self.looks[look](x, octaves, grain, exact, latents[USUAL_BANDS:])
+        """Latents as `analyze` gives them and octave weights (B, 13) to float (B, 3, H, W), by one of the looks.
+
+        High qualities have one look, whichever is asked for.
+        """
+        if len(latents) > USUAL_BANDS:
+            return self.exact.pixels(_run(self.restoration, self.exact.patches(latents), octaves))
+        return self.looks[look](self.synthesis(latents, octaves), octaves, grain)

@@ -26,7 +26,7 @@ def constrain(tokenizer):
         _fix_response(layer.weight, eye, 2 * _first(len(layer.weight), eye))
     for layer in (s.split64, s.split32):
         _constrain_split(layer)
-    for part in (a, s):
+    for part in (a, s, tokenizer.restoration):
         _constrain_residuals(part)
     for look in tokenizer.looks.values():
         constrain_look(look)

@@ -2,7 +2,7 @@
 
 Of each layer the nearest orthonormal rows, the first of them mean colours as they are; then principal components of
 what these rows leave of the pictures. So the picture comes back exactly, and its first latents are much like the usual
-ones, for which the branches of the synthesis and the prior were trained.
+ones.
 """
 
 import torch
@@ -16,7 +16,8 @@ from odpiece.models.training.bands.pca import components, mean_of_four, mean_of_
 def fit_exact(tokenizer, pixels):
     """Set the Exact of `tokenizer` from its analysis and from `pixels`, float (B, 3, H, W) in [-1, 1].
 
-    Gives the root mean square of the latents of all bands, a tuple of (latents,).
+    Its restoration gets the scales of its channels. Gives the root mean square of the latents of all bands, a tuple of
+    (latents,).
     """
     exact, a = tokenizer.exact, tokenizer.analysis
     x = F.pixel_unshuffle(pixels, PATCH)
@@ -24,6 +25,8 @@ def fit_exact(tokenizer, pixels):
     x, middle = _fit(exact.merge16, a.merge16, mean_of_four(FINE), F.pixel_unshuffle(x[:, :FINE], 2))
     x, coarse32 = _fit(exact.merge32, a.merge32, mean_of_four(PASSED_ON), F.pixel_unshuffle(x[:, :PASSED_ON], 2))
     _, coarse64 = _fit(exact.merge64, a.merge64, mean_of_four(PASSED_ON), F.pixel_unshuffle(x[:, :PASSED_ON], 2))
+    for block in tokenizer.restoration:
+        block.scale.copy_(fine)
     return coarse64, coarse32[PASSED_ON:], middle[PASSED_ON:MIDDLE], middle[MIDDLE:], fine[FINE:]
 
 

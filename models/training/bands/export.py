@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 from odpiece.models.interface import BANDS, FINE_SUFFIX, MEAN_STEP_AT_OCTAVE, STEP_AT_OCTAVE, USUAL_BANDS
 from odpiece.models.nets.bands.prior import Prior
-from odpiece.models.nets.bands.transform import Architecture, Residual, Tokenizer
+from odpiece.models.nets.bands.transform import FAITHFUL, Architecture, Residual, Tokenizer
 from odpiece.models.training.bands.gradient_graph import gradient_graph
 from odpiece.models.training.bands.graph import analysis_graph, synthesis_graph
 from odpiece.models.training.bands.quantized_prior import dequantized
@@ -60,9 +60,9 @@ def write_model(folder, name, architecture, tensors):
     data = save(tensors, metadata={key: json.dumps(value) for key, value in facts.items()})
     digest = hashlib.sha256(data).hexdigest()
     (folder / f"{name}.safetensors").write_bytes(data)
-    for suffix, bands in (("", USUAL_BANDS), (FINE_SUFFIX, len(BANDS))):
+    for suffix, bands, looks in (("", USUAL_BANDS, architecture.looks), (FINE_SUFFIX, len(BANDS), (FAITHFUL,))):
         graphs = {"analysis": analysis_graph(tensors, bands), "gradient": gradient_graph(tensors, bands)}
-        graphs |= {look: synthesis_graph(tensors, look, bands) for look in architecture.looks}
+        graphs |= {look: synthesis_graph(tensors, look, bands) for look in looks}
         for part, graph in graphs.items():
             (folder / f"{name}.{part}{suffix}.onnx").write_bytes(graph)
     index = folder / "index.json"

@@ -55,7 +55,6 @@ class _Tape(BandsGraph):
             one, gate = self.constant(np.float32(1.0)), self.add("Sigmoid", h)
             slope = self.add("Add", self.add("Mul", h, self.add("Sub", one, gate)), one)
             inner = self.add("Mul", self.back_conv(gradient, f"{name}.{i}.reduce"), self.add("Mul", gate, slope))
-            inner = self.add("Mul", inner, self.gain(f"{name}.{i}", "octaves")) if self.fine else inner
             gradient = self.add("Add", gradient, self.back_conv(inner, f"{name}.{i}.expand"))
         return gradient
 
@@ -97,15 +96,27 @@ def gradient_graph(weights, bands=USUAL_BANDS):
 def _back(g, x):
     """Add the way from `x`, the gradient in the pixels, to the outputs gradient0, gradient1, .."""
     x = g.unshuffle(x, 3, PATCH)
-    x = _back_part(g, g.rotated(x, "patch", 3 * PATCH**2, 1), FINE, 4) if g.fine else g.back_conv(x, f"{LOOK}.patch")
-    x = g.unshuffle(g.back_residuals(x, f"{LOOK}.fine"), FINE, 2)
-    x = _back_part(g, g.rotated(x, "merge16", 4 * FINE, 1), MIDDLE, 3) if g.fine else g.back_conv(x, f"{LOOK}.split16")
-    x = g.back_residuals(g.back_residuals(x, f"{LOOK}.middle"), "synthesis.middle")
+    x = _back_restored(g, x) if g.fine else _back_look(g, x)
     for i, size in ((2, 32), (1, 64)):
         x = g.unshuffle(_back_part(g, x, PASSED_ON, i), PASSED_ON, 2)
-        x = g.rotated(x, f"merge{size}", JOIN, 1) if g.fine else g.back_conv(x, f"synthesis.split{size}")
-        x = g.back_residuals(x, f"synthesis.coarse{size}")
+        if g.fine:
+            x = g.rotated(x, f"merge{size}", JOIN, 1)
+        else:
+            x = g.back_residuals(g.back_conv(x, f"synthesis.split{size}"), f"synthesis.coarse{size}")
     g.add("Identity", x, output="gradient0")
+
+
+def _back_look(g, x):
+    """From the gradient in the patches to that in the channels at 1/16."""
+    x = g.unshuffle(g.back_residuals(g.back_conv(x, f"{LOOK}.patch"), f"{LOOK}.fine"), FINE, 2)
+    x = g.back_residuals(g.back_conv(x, f"{LOOK}.split16"), f"{LOOK}.middle")
+    return g.back_residuals(x, "synthesis.middle")
+
+
+def _back_restored(g, x):
+    """As `_back_look`, at high qualities; adds the outputs of bands 3 and 4."""
+    x = _back_part(g, g.back_residuals(g.rotated(x, "patch", 3 * PATCH**2, 1), "restoration"), FINE, 4)
+    return _back_part(g, g.rotated(g.unshuffle(x, FINE, 2), "merge16", 4 * FINE, 1), MIDDLE, 3)
 
 
 def _back_part(g, x, count, band):

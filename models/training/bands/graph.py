@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from odpiece.models.interface import BANDS, GRAIN, Q_OCTAVES, USUAL_BANDS
-from odpiece.models.nets.bands.transform import FINE, FIRST_FINE, MIDDLE, PASSED_ON, PATCH
+from odpiece.models.nets.bands.transform import FINE, MIDDLE, PASSED_ON, PATCH
 from odpiece.models.training.onnx_graph import Graph
 
 
@@ -40,12 +40,8 @@ class BandsGraph(Graph):
         for i in range(self.depth(name)):
             h, rest = self.hidden(x, f"{name}.{i}", octaves)
             branch = self.conv(self.add("Sub", self.silu(h), self.silu(rest)), f"{name}.{i}.reduce")
-            x = self.add("Add", x, self.add("Mul", self.gain(f"{name}.{i}", octaves), branch) if self.fine else branch)
+            x = self.add("Add", x, branch)
         return x
-
-    def gain(self, name, octaves):
-        """The gain of the residual branch `name` at a high quality, of shape (1,)."""
-        return self.add("MatMul", self.channels(octaves, FIRST_FINE, Q_OCTAVES), self.weight(f"{name}.gain"))
 
     def rotated(self, x, name, channels, size):
         """The orthonormal matrix exact.`name` times each square of size x size of `x`, which has so many channels."""
@@ -53,8 +49,9 @@ class BandsGraph(Graph):
         kernel = self.add("Reshape", self.weight(f"exact.{name}"), self.constant(np.array([n, channels, size, size])))
         return self.add("Conv", x, kernel, kernel_shape=[size, size], strides=[size, size])
 
-    def turned_back(self, x, name, channels, size):
-        """The inverse of `rotated`, but that the squares are not yet shuffled into place."""
+    def turned_back(self, parts, name, channels, size):
+        """The inverse of `rotated` of all channels in `parts`, but the squares are not yet shuffled into place."""
+        x = self.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
         n = channels * size**2
         kernel = self.add("Transpose", self.weight(f"exact.{name}"), perm=[1, 0])
         kernel = self.add("Reshape", kernel, self.constant(np.array([n, n, 1, 1])))
@@ -134,32 +131,31 @@ def synthesis(g, look):
 
     It is float (1, 3 * PATCH^2, H / PATCH, W / PATCH): the patches are not yet shuffled into place.
     """
+    if g.fine:
+        return _restored(g)
     x = g.residuals("band0", "synthesis.coarse64", "octaves")
-    x = g.add("Concat", _split(g, x, "synthesis.split64", "merge64"), "band1", axis=1)
+    x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split64"), 2), "band1", axis=1)
     x = g.residuals(x, "synthesis.coarse32", "octaves")
-    x = g.add("Concat", _split(g, x, "synthesis.split32", "merge32"), "band2", axis=1)
+    x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split32"), 2), "band2", axis=1)
     x = g.residuals(x, "synthesis.middle", "octaves")
     x = g.residuals(_grained(g, x, look, 16), f"looks.{look}.middle", "octaves")
-    if g.fine:
-        x = g.shuffle(g.turned_back(g.add("Concat", x, "band3", axis=1), "merge16", FINE, 2), 2)
-    else:
-        x = g.shuffle(g.conv(x, f"looks.{look}.split16"), 2)
-    x = g.residuals(_grained(g, x, look, 8), f"looks.{look}.fine", "octaves")
-    if g.fine:
-        return g.turned_back(g.add("Concat", x, "band4", axis=1), "patch", 3, PATCH)
-    return g.conv(x, f"looks.{look}.patch")
+    x = g.shuffle(g.conv(x, f"looks.{look}.split16"), 2)
+    return g.conv(g.residuals(_grained(g, x, look, 8), f"looks.{look}.fine", "octaves"), f"looks.{look}.patch")
 
 
-def _split(g, x, name, matrix):
-    """`x` at twice the resolution, by the layer `name` or the orthonormal matrix."""
-    return g.shuffle(g.turned_back(x, matrix, PASSED_ON, 2) if g.fine else g.conv(x, name), 2)
+def _restored(g):
+    """The pixels of high qualities, as `synthesis` gives them."""
+    x = g.shuffle(g.turned_back(["band0"], "merge64", PASSED_ON, 2), 2)
+    x = g.shuffle(g.turned_back([x, "band1"], "merge32", PASSED_ON, 2), 2)
+    x = g.shuffle(g.turned_back([x, "band2", "band3"], "merge16", FINE, 2), 2)
+    x = g.residuals(g.add("Concat", x, "band4", axis=1), "restoration", "octaves")
+    return g.turned_back([x], "patch", 3, PATCH)
 
 
 def _grained(g, x, look, size):
     """`x` at 1/size with what the look makes of the noise grain16 or grain8, if it takes any."""
     name = f"looks.{look}.grain{size}"
-    grained = f"{name}.weight" in g.weights and not g.fine
-    return g.add("Add", x, g.conv(f"grain{size}", name)) if grained else x
+    return g.add("Add", x, g.conv(f"grain{size}", name)) if f"{name}.weight" in g.weights else x
 
 
 def synthesis_graph(weights, look, bands=USUAL_BANDS):

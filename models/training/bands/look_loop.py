@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 
-from odpiece.models.interface import GRAIN, PIECE, USUAL_BANDS, octave_weights
+from odpiece.models.interface import GRAIN, PIECE, octave_weights
 from odpiece.models.nets.bands.transform import FAITHFUL, NATURAL, PATCH, Look
 from odpiece.models.nets.st_lpips import StLpips
 from odpiece.models.training.bands import objective
@@ -51,9 +51,9 @@ class LookRun:
     def update(self, batch, progress):
         """One step on a Batch; gives ST-LPIPS, PSNR in dB, what repeats, seams."""
         pixels = to_float(batch.pixels, self.processes.device)
-        features, octaves, *high = self._features(pixels, batch)
+        features, octaves = self._features(pixels, batch)
         with autocast(pixels.device):
-            decoded = self.look(features, octaves, self._grain(pixels), *high).float()
+            decoded = self.look(features, octaves, self._grain(pixels)).float()
         parts = [repetition(decoded - pixels, period) for period in PERIODS]
         repeated = sum((pattern / (error.detach() + SMALLEST_ERROR)).mean() for error, pattern in parts)
         fidelity = torch.log(parts[0][0] + SMALLEST_ERROR).mean()
@@ -83,9 +83,7 @@ class LookRun:
             masks = objective.kept_masks(lengths, len(latents))
             tokens = objective.quantize(latents, masks, steps, self.prior, octaves)
             decoded = objective.dequantize(tokens, steps)
-            exact = self.tokenizer.exact if len(decoded) > USUAL_BANDS else None
-            features = self.tokenizer.synthesis(decoded[:USUAL_BANDS], octaves, exact)
-            return features, octaves, exact, decoded[USUAL_BANDS:]
+            return self.tokenizer.synthesis(decoded, octaves), octaves
 
     def _grain(self, pixels):
         batch, _, height, width = pixels.shape
@@ -170,5 +168,8 @@ def visible_seams(decoded):
 
 
 def train_look(options):
-    """Train as the TuningOptions `options` say; writes the checkpoint with the natural look."""
-    tune(options, LookRun)
+    """Train as the TuningOptions `options` say; writes the checkpoint with the natural look.
+
+    High qualities have one look, which is not trained here.
+    """
+    tune(replace(options, fine=0.0), LookRun)

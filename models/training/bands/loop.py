@@ -22,7 +22,7 @@ from odpiece.models.training.bands.exact import fit_exact
 from odpiece.models.training.bands.export import load_shipped
 from odpiece.models.training.bands.optimizers import Optimizers, rate_factor
 from odpiece.models.training.bands.validation import validate
-from odpiece.models.training.crops import Mixture, Steps, batches
+from odpiece.models.training.crops import FINE_STEPS, Mixture, Steps, batches
 from odpiece.models.training.data import CROP, PictureCache, random_crops, to_float
 from odpiece.models.training.precision import autocast
 from odpiece.models.training.processes import joined
@@ -42,7 +42,7 @@ class TrainOptions:
     `data` are folders of pictures, of which `val` is none. `minutes` counts training over all resumed parts, the
     next of which ends after `part` minutes. `start` is a weights file to begin with in place of principal components.
     A step of each process takes `batch` crops of 256x256, or as many pixels in larger ones. `threads` 0 means all
-    cores, `device` is "cpu", "cuda" or "auto".
+    cores, `device` is "cpu", "cuda" or "auto". A share `fine` of the steps teaches high qualities.
     """
 
     data: tuple[Path, ...]
@@ -56,6 +56,7 @@ class TrainOptions:
     batch: int = 8
     threads: int = 0
     device: str = "auto"
+    fine: float = FINE_STEPS
     seed: int = 0
 
     def __post_init__(self):
@@ -87,15 +88,15 @@ class Run:
         """Start from principal components of `pixels`, float (B, 3, H, W)."""
         pca.initialise(self.tokenizer, pixels)
         spread = fit_exact(self.tokenizer, pixels)
+        constrain(self.tokenizer)
         steps = step_size(2.0 ** np.arange(Q_OCTAVES))
         self.prior.initialise(spread, torch.as_tensor(steps, dtype=torch.float32, device=pixels.device))
         self.averaged = copy.deepcopy((self.tokenizer, self.prior))
 
-    def start_from(self, tokenizer, prior, pixels):
+    def start_from(self, tokenizer, prior):
         """Take the weights of trained networks of the same architecture; looks that are not trained here stay out."""
         self.tokenizer.load_state_dict(tokenizer.state_dict(), strict=False)
         self.prior.load_state_dict(prior.state_dict())
-        fit_exact(self.tokenizer, pixels)
         self.rate = FROM_TRAINED
         self.averaged = copy.deepcopy((self.tokenizer, self.prior))
 
@@ -196,16 +197,15 @@ def _begun(options, caches, processes):
     if options.resume and checkpoint.is_file():
         return Run.from_state_dict(torch.load(checkpoint, map_location=processes.device, weights_only=True), processes)
     run = Run(Architecture(), options.seed, processes)
-    pixels = to_float(np.stack(random_crops(caches[0], PCA_CROPS, options.seed)), processes.device)
     if options.start:
-        run.start_from(*load_shipped(options.start), pixels)
+        run.start_from(*load_shipped(options.start))
     else:
-        run.initialise(pixels)
+        run.initialise(to_float(np.stack(random_crops(caches[0], PCA_CROPS, options.seed)), processes.device))
     return run
 
 
 def _train(run, mixture, val, options, log):
-    steps = Steps(mixture, options.batch * CROP**2, run.seed, run.processes.rank)
+    steps = Steps(mixture, options.batch * CROP**2, run.seed, run.processes.rank, options.fine)
 
     def save_run():
         save(run.state_dict(), options.out / CHECKPOINT)
