@@ -5,7 +5,7 @@
  * Python takes whole grids, this takes the blocks that are asked for, and leaves out products with zero: most are.
  */
 
-import { BANDS, LATENTS_PER_TOKEN, isFine, phaseOf } from "./layout.js";
+import { BANDS, LATENTS_PER_TOKEN, isFine } from "./layout.js";
 
 const WEIGHT = 2 ** 12;
 const ONE = 2 ** 20; // of sums
@@ -49,15 +49,38 @@ function shift(sum) {
   return clipped(Math.floor(sum / WEIGHT));
 }
 
-/** sums[j] += value * weights[at + j] */
-function addScaled(sums, weights, at, value) {
-  for (let j = 0; j < sums.length; j++) sums[j] += value * weights[at + j];
+/** Products to be summed: a value, not zero, times the row of weights that starts at an offset. */
+class Terms {
+  constructor() {
+    this.offsets = [];
+    this.values = [];
+  }
+
+  add(offset, value) {
+    if (value === 0) return;
+    this.offsets.push(offset);
+    this.values.push(value);
+  }
+
+  /** Add all to `sums`, four at a time, and begin anew. */
+  addTo(sums, weights) {
+    const { offsets, values } = this;
+    while (values.length % 4) this.offsets.push(0), this.values.push(0);
+    for (let i = 0; i < values.length; i += 4) {
+      const [a, b, c, d] = [values[i], values[i + 1], values[i + 2], values[i + 3]];
+      const [p, q, r, s] = [offsets[i], offsets[i + 1], offsets[i + 2], offsets[i + 3]];
+      for (let j = 0; j < sums.length; j++) {
+        sums[j] += a * weights[p + j] + b * weights[q + j] + c * weights[r + j] + d * weights[s + j];
+      }
+    }
+    offsets.length = values.length = 0;
+  }
 }
 
 /** Weights (O, I, ..) as (I, .., O): for each input those of all outputs side by side. */
 function byInput({ values, shape: [outputs, ...rest] }) {
   const inputs = rest.reduce((count, n) => count * n, 1);
-  const turned = new Float64Array(values.length);
+  const turned = new Float32Array(values.length);
   for (let o = 0; o < outputs; o++) {
     for (let i = 0; i < inputs; i++) turned[i * outputs + o] = values[o * inputs + i];
   }
@@ -97,15 +120,12 @@ export class IntegerPrior {
   }
 }
 
-/** Adds the products of a 3x3 kernel, (inputs * 9, O), and the values around a place of a grid (inputs, h, w). */
-function addAround(sums, weights, stride, first, grid, [from, to], h, w, place, value) {
+/** Calls `visit(tap, neighbour)` for the places of a grid (h, w) around a place, itself among them. */
+function around(place, h, w, visit) {
   const [y, x] = [Math.floor(place / w), place % w];
   for (let tap = 0; tap < TAPS; tap++) {
     const [row, column] = [y + Math.floor(tap / 3) - 1, x + (tap % 3) - 1];
-    if (row < 0 || row >= h || column < 0 || column >= w) continue;
-    for (let i = from, at = (from * h + row) * w + column; i < to; i++, at += h * w) {
-      if (grid[at] !== 0) addScaled(sums, weights, (i * TAPS + tap) * stride + first, value(grid[at]));
-    }
+    if (row >= 0 && row < h && column >= 0 && column < w) visit(tap, row * w + column);
   }
 }
 
@@ -119,6 +139,7 @@ export class Predictor {
     this.firstRow = isFine(q) ? ROWS : 0;
     this.band = -1;
     this.context = null; // {values (blocks, channels), channels}
+    this.terms = new Terms();
     this.squash = (latent) => prior.squash(latent);
   }
 
@@ -165,10 +186,8 @@ export class Predictor {
     const sums = this.inputs(group, phase, place);
     for (let u = 0; u < width; u++) this.first[from + start + u] = shift(Math.max(sums[u], 0));
     const mixed = this.numbers("mix.bias").slice(start, start + width);
-    const mix = this.weights("mix.weight");
-    for (let v = 0; v < start + width; v++) {
-      if (this.first[from + v] !== 0) addScaled(mixed, mix, v * units + start, this.first[from + v]);
-    }
+    for (let v = 0; v < start + width; v++) this.terms.add(v * units + start, this.first[from + v]);
+    this.terms.addTo(mixed, this.weights("mix.weight"));
     for (let u = 0; u < width; u++) {
       this.second[from + start + u] = clipped(this.first[from + start + u] + shift(Math.max(mixed[u], 0)));
     }
@@ -180,22 +199,32 @@ export class Predictor {
     const start = group * width;
     const [known, end] = [0, 1].map((more) => LATENTS_PER_TOKEN * BANDS[this.band].starts[group + more]);
     const sums = this.bias.slice(start, start + width);
-    this.around(sums, "own.weight", units, start, [0, known], place, this.squash);
+    this.addAround(sums, "own.weight", units, start, [0, known], place, this.squash);
     if (context) {
-      const weights = this.weights("context.weight");
-      for (let c = 0; c < context.channels; c++) {
-        addScaled(sums, weights, c * units + start, context.values[place * context.channels + c]);
-      }
+      const { values, channels } = context;
+      for (let c = 0; c < channels; c++) this.terms.add(c * units + start, values[place * channels + c]);
+      this.terms.addTo(sums, this.weights("context.weight"));
     }
     if (phase) {
-      addScaled(sums, this.numbers("same.bias"), start, 1);
-      this.around(sums, "same.weight", units, start, [known, end], place, this.squash);
+      this.numbers("same.bias").subarray(start, start + width).forEach((bias, u) => (sums[u] += bias));
+      this.addAround(sums, "same.weight", units, start, [known, end], place, this.squash);
     }
     return sums;
   }
 
-  around(sums, part, stride, first, range, place, value) {
-    addAround(sums, this.weights(part), stride, first, this.tokens.bands[this.band], range, this.h, this.w, place, value);
+  /** Add the sums of a 3x3 kernel, (inputs * 9, stride), of the latents from..to - 1 around a place. */
+  addAround(sums, part, stride, first, range, place, value) {
+    this.collect(range, stride, first, place, value);
+    this.terms.addTo(sums, this.weights(part));
+  }
+
+  collect([from, to], stride, first, place, value) {
+    const [area, grid] = [this.h * this.w, this.tokens.bands[this.band]];
+    around(place, this.h, this.w, (tap, neighbour) => {
+      for (let i = from, at = from * area + neighbour; i < to; i++, at += area) {
+        if (grid[at] !== 0) this.terms.add((i * TAPS + tap) * stride + first, value(grid[at]));
+      }
+    });
   }
 
   /** From the hidden layers at a place to the table row and the centre of each latent of a group. */
@@ -206,7 +235,7 @@ export class Predictor {
     const means = this.head("mean", hidden, from, to);
     const scales = this.head("log_scale", hidden, from, to);
     if (phase) {
-      this.around(means, "linear.weight", latents, from, [from, to], place, (latent) => latent * ACTIVATION);
+      this.addAround(means, "linear.weight", latents, from, [from, to], place, (latent) => latent * ACTIVATION);
     }
     for (let m = 0; m < to - from; m++) {
       const { row, centre } = tableRow(means[m], scales[m] + this.baseScale[from + m]);
@@ -217,10 +246,8 @@ export class Predictor {
 
   head(name, hidden, from, to) {
     const sums = this.numbers(`${name}.bias`).slice(from, to);
-    const weights = this.weights(`${name}.weight`);
-    for (let v = 0; v < hidden.length; v++) {
-      if (hidden[v] !== 0) addScaled(sums, weights, v * BANDS[this.band].latents + from, hidden[v]);
-    }
+    hidden.forEach((unit, v) => this.terms.add(v * BANDS[this.band].latents + from, unit));
+    this.terms.addTo(sums, this.weights(`${name}.weight`));
     return sums;
   }
 
@@ -233,7 +260,8 @@ export class Predictor {
     const values = new Float64Array(bias.length * this.h * this.w);
     for (let place = 0; place < this.h * this.w; place++) {
       const fine = bias.slice();
-      this.refined(place).forEach((unit, i) => unit && addScaled(fine, weights, i * fine.length, unit));
+      this.refined(place).forEach((unit, i) => this.terms.add(i * fine.length, unit));
+      this.terms.addTo(fine, weights);
       const [y, x] = [n * Math.floor(place / this.w), n * (place % this.w)];
       fine.forEach((sum, i) => {
         const [row, column] = [y + Math.floor((i % n ** 2) / n), x + (i % n)];
@@ -245,28 +273,24 @@ export class Predictor {
 
   /** The hidden layer at a place, of the latents around it and the context around it. */
   refined(place) {
-    const { h, w, context } = this;
+    const { context } = this;
     const { latents } = BANDS[this.band];
     const sums = this.prior.numbers(`refine.${this.band}.0.bias`).slice();
     const weights = this.prior.byInput(`refine.${this.band}.0.weight`);
-    addAround(sums, weights, sums.length, 0, this.tokens.bands[this.band], [0, latents], h, w, place, this.squash);
-    if (context) {
-      const offset = latents * TAPS * sums.length;
-      addContext(sums, weights.subarray(offset), context, h, w, place);
-    }
+    this.collect([0, latents], sums.length, 0, place, this.squash);
+    if (context) this.collectContext(latents, sums.length, place);
+    this.terms.addTo(sums, weights);
     return sums.map((sum) => shift(Math.max(sum, 0)));
   }
-}
 
-/** As addAround, of a context, whose channels lie side by side. */
-function addContext(sums, weights, { values, channels }, h, w, place) {
-  const [y, x] = [Math.floor(place / w), place % w];
-  for (let tap = 0; tap < TAPS; tap++) {
-    const [row, column] = [y + Math.floor(tap / 3) - 1, x + (tap % 3) - 1];
-    if (row < 0 || row >= h || column < 0 || column >= w) continue;
-    for (let c = 0, at = (row * w + column) * channels; c < channels; c++, at++) {
-      if (values[at] !== 0) addScaled(sums, weights, (c * TAPS + tap) * sums.length, values[at]);
-    }
+  /** The context around a place, whose channels lie side by side and stand behind so many latents. */
+  collectContext(latents, stride, place) {
+    const { values, channels } = this.context;
+    around(place, this.h, this.w, (tap, neighbour) => {
+      for (let c = 0; c < channels; c++) {
+        this.terms.add(((latents + c) * TAPS + tap) * stride, values[neighbour * channels + c]);
+      }
+    });
   }
 }
 
