@@ -58,5 +58,6 @@ function decodeWhole(payload, checksum, coder, header, rows, columns) {
 }
 
 function messageOf(number, count) {
-  return count === 1 ? "the file is cut or damaged" : `segment ${number} of ${count} is damaged: partial decodes the others`;
+  if (count === 1) return "the file is cut or damaged";
+  return `segment ${number} of ${count} is damaged: partial decodes the others`;
 }

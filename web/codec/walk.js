@@ -17,8 +17,8 @@ const MAX_LATENT = 32767;
 const MOST_SHIFT = 16;
 
 /**
- * {tokens, begun} of a segment of rows x columns pieces, by a Reader or a CutReader; of the latter only what is certain,
- * the rest zero. `begun` is false where not even the lengths are. Throws DamagedError for what no writer writes.
+ * {tokens, begun} of a segment of rows x columns pieces, by a Reader or a CutReader: of that only what is certain, the
+ * rest zero. `begun` is false where not even the lengths are. Throws DamagedError for what no writer writes.
  */
 export function walk(channel, coder, header, rows, columns) {
   const tokens = new Tokens(rows, columns, header.limit);
@@ -105,7 +105,8 @@ function readLatents(channel, coder, rows, centres) {
   const symbols = readSymbols(channel, coder, rows, shifts, centres);
   const numbers = symbols.map((symbol) => symbol - LARGEST);
   const escaped = symbols.map((symbol) => symbol === ESCAPE);
-  const joined = (low) => symbols.map((_, i) => numbers[i] * 2 ** shifts[i] + low[i] - ((1 << shifts[i]) >> 1) + centres[i]);
+  const bucket = (i) => numbers[i] * 2 ** shifts[i] - ((1 << shifts[i]) >> 1) + centres[i];
+  const joined = (low) => symbols.map((_, i) => bucket(i) + low[i]);
   let low = new Int32Array(symbols.length);
   let sure = (i) => shifts[i] === 0 && !escaped[i];
   try {
