@@ -15,7 +15,6 @@ import pytest
 from odpiece.models.library import load_model
 
 ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "tests" / "golden"
 NODE = shutil.which("node")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 RUNTIME = ROOT / "web" / "node_modules" / "onnxruntime-web"
@@ -107,24 +106,35 @@ START = """async () => {
 
 
 @pytest.fixture(scope="session")
-def page(browser, site):
-    """A page that has imported the package as `odpiece`; the test fails for what it logs as an error."""
-    context = browser.new_context()
-    context.set_default_timeout(LONGEST)
-    page, errors = context.new_page(), []
+def start(site):
+    """A function: go to an empty page and import the package as `odpiece` there."""
+
+    def begin(page):
+        page.set_default_timeout(LONGEST)
+        page.goto(f"{site}/blank")
+        page.evaluate(START)
+        return page
+
+    return begin
+
+
+@pytest.fixture(scope="session")
+def page(browser, start):
+    """A page that has imported the package; the tests fail for an error that nobody catches."""
+    context, errors = browser.new_context(), []
+    page = start(context.new_page())
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{site}/blank")
-    page.evaluate(START)
     yield page
     context.close()
     assert errors == []
 
 
-def pixels_of(packed):
-    """uint8 (H, W, 4) of what the page's function `packed` gave."""
-    data = np.frombuffer(base64.b64decode(packed["data"]), np.uint8)
-    return data.reshape(packed["height"], packed["width"], 4)
+@pytest.fixture(scope="session")
+def to_pixels():
+    """A function: uint8 (H, W, 4) of what the page's function `packed` gave."""
 
+    def pixels_of(packed):
+        data = np.frombuffer(base64.b64decode(packed["data"]), np.uint8)
+        return data.reshape(packed["height"], packed["width"], 4)
 
-def to_text(data):
-    return base64.b64encode(data).decode()
+    return pixels_of

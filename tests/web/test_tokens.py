@@ -98,3 +98,10 @@ def test_masks_are_exact(mask, in_node):
     height, width = mask.shape
     (found,) = in_node("alpha.mjs", [{"data": _text(data), "height": height, "width": width}])
     assert data[0] == 1 and found == hashlib.sha256(mask.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("rows, columns, windows", [(3, 5, 1), (33, 34, 4), (1, 1100, 46)])
+def test_windows_make_one_picture(rows, columns, windows, in_node):
+    """By a network that paints each piece with the first latents of it and of its neighbours."""
+    found = in_node("windows.mjs", {"rows": rows, "columns": columns})
+    assert found == {"windows": windows, "wrong": 0, "seen": True}
