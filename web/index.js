@@ -22,7 +22,8 @@ function absolute(url) {
 
 /** The places as they were configured; else the models of this package, and onnxruntime-web as the page maps it. */
 function placesNow() {
-  return { models: new URL("./models/", import.meta.url).href, runtime: mappedRuntime(), ...places };
+  const models = new URL("./models/", import.meta.url).href;
+  return { models, runtime: mappedRuntime(), ...places };
 }
 
 function mappedRuntime() {

@@ -15,7 +15,7 @@ const INSIDE = `
     :host([hidden]), [hidden] { display: none; }
     canvas { display: block; max-width: 100%; height: auto; }
   </style>
-  <canvas></canvas><slot hidden></slot>
+  <canvas role="img"></canvas><slot hidden></slot>
 `;
 
 export class OdpImage extends HTMLElement {
@@ -26,9 +26,8 @@ export class OdpImage extends HTMLElement {
     this.attachShadow({ mode: "open" }).innerHTML = INSIDE;
     this.canvas = this.shadowRoot.querySelector("canvas");
     this.slotted = this.shadowRoot.querySelector("slot");
-    this.internals = this.attachInternals();
-    this.internals.role = "img";
-    this.nearby = new IntersectionObserver((seen) => seen.some((s) => s.isIntersecting) && this.load(), { rootMargin: NEAR });
+    const seen = (entries) => entries.some((entry) => entry.isIntersecting) && this.load();
+    this.nearby = new IntersectionObserver(seen, { rootMargin: NEAR });
   }
 
   connectedCallback() {
@@ -40,7 +39,7 @@ export class OdpImage extends HTMLElement {
   }
 
   attributeChangedCallback(name) {
-    this.internals.ariaLabel = this.getAttribute("alt") ?? "";
+    this.canvas.ariaLabel = this.getAttribute("alt") ?? "";
     if (name !== "alt" && this.isConnected) this.begin();
   }
 
@@ -66,7 +65,6 @@ export class OdpImage extends HTMLElement {
     } catch (error) {
       if (signal.aborted) return;
       [this.canvas.hidden, this.slotted.hidden] = [true, false];
-      this.internals.role = null; // what stands inside speaks for itself
       this.dispatchEvent(new CustomEvent("error", { detail: error }));
     }
   }
@@ -89,8 +87,8 @@ export class OdpImage extends HTMLElement {
       if (!header) continue;
       [this.canvas.width, this.canvas.height] = [header.width, header.height];
       [this.canvas.hidden, this.slotted.hidden] = [false, true];
-      this.internals.role = "img";
-      return reader.cancel();
+      reader.cancel().catch(() => {}); // which waits for the other half of the stream
+      return;
     }
   }
 }

@@ -195,7 +195,7 @@ SHOWN = """(id) => {
 
 
 def test_the_element(page, to_pixels):
-    """It shows the picture in its size, with its alternative text, when it comes near; what is inside where it cannot."""
+    """It shows the picture in its size when it comes near, with its alternative text; else what is inside."""
     data = (GOLDEN / "photo-learned.odp").read_bytes()
     asked = []
     page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))

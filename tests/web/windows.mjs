@@ -23,11 +23,15 @@ async function run(inputs) {
   const { values, shape: [, latents, h, w] } = inputs.band0;
   const numbers = Array.from(values.subarray(0, h * w), (value) => Math.round(value / Math.fround(steps(1).mean)));
   const step = (numberOf(1) - numberOf(0) + MOST) % MOST;
-  seen &&= latents === BANDS[0].latents && numbers.every((n, i) => i % w === 0 || (n - numbers[i - 1] + MOST) % MOST === step);
+  const follows = (n, i) => i % w === 0 || (n - numbers[i - 1] + MOST) % MOST === step;
+  seen &&= latents === BANDS[0].latents && numbers.every(follows);
   windows++;
   const data = new Uint8Array(h * w * PIECE ** 2 * 3);
   for (let y = 0; y < h * PIECE; y++) {
-    for (let x = 0; x < w; x++) data.fill(numbers[Math.floor(y / PIECE) * w + x], (y * w + x) * PIECE * 3, (y * w + x + 1) * PIECE * 3);
+    for (let x = 0; x < w; x++) {
+      const [number, at] = [numbers[Math.floor(y / PIECE) * w + x], y * w + x];
+      data.fill(number, at * PIECE * 3, (at + 1) * PIECE * 3);
+    }
   }
   return { data, width: w * PIECE };
 }

@@ -5,6 +5,9 @@ import { withWeights } from "./onnx.js";
 import { IntegerPrior } from "./prior.js";
 import { Safetensors } from "./safetensors.js";
 
+// More optimization takes longer to start and no less to run
+const OPTIONS = { executionProviders: ["wasm"], graphOptimizationLevel: "basic" };
+
 /** A weights file, whose tensors are read when they are first needed. */
 export class Weights {
   /** @param {Uint8Array} bytes */
@@ -53,7 +56,7 @@ export class Model extends Weights {
 
   async start(part) {
     const graph = withWeights(await this.graph(part), (name) => this.tensor(name));
-    const session = await this.ort.InferenceSession.create(graph, { executionProviders: ["wasm"] });
+    const session = await this.ort.InferenceSession.create(graph, OPTIONS);
     return { names: session.inputNames, run: (inputs) => this.run(session, inputs) };
   }
 

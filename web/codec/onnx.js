@@ -35,7 +35,7 @@ function filled(message, tensor) {
   const fields = [...fieldsOf(message)];
   if (!fields.some((field) => field.number === DATA_LOCATION)) return message;
   const name = new TextDecoder().decode(fields.find((field) => field.number === NAME).content);
-  const values = Float32Array.from(tensor(name).values);
+  const values = new Float32Array(tensor(name).values);
   const kept = fields.filter((field) => field.number !== DATA_LOCATION && field.number !== EXTERNAL_DATA);
   const parts = kept.map((field) => message.subarray(field.start, field.end));
   return concatenated([...parts, ...packed(RAW_DATA, new Uint8Array(values.buffer))]);

@@ -97,7 +97,7 @@ export class IntegerPrior {
   }
 
   numbers(name) {
-    return this.cached(name, () => Float64Array.from(this.tensor(name).values));
+    return this.cached(name, () => new Float64Array(this.tensor(name).values));
   }
 
   byInput(name) {

@@ -35,7 +35,9 @@ export class Safetensors {
 
 function fromHalves(bits) {
   halves ??= Float32Array.from({ length: 65536 }, (_, i) => half(i));
-  return Float32Array.from(bits, (number) => halves[number]);
+  const values = new Float32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) values[i] = halves[bits[i]];
+  return values;
 }
 
 /** The value of a number of 1 bit for the sign, 5 for the exponent and 10 behind the point. */
