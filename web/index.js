@@ -6,6 +6,7 @@ import { decodeArriving } from "./stream.js";
 
 export * from "./codec/errors.js";
 
+const RUNTIME = "onnxruntime-web/dist/ort.wasm.bundle.min.mjs";
 const places = {}; // URLs of the folder of models and of the module onnxruntime-web
 const waiting = new Map(); // {resolve, reject, onProgress} of the calls that run, by number
 let worker = null;
@@ -30,7 +31,7 @@ function mappedRuntime() {
   try {
     return import.meta.resolve("onnxruntime-web/wasm");
   } catch {
-    return new URL("../onnxruntime-web/dist/ort.wasm.bundle.min.mjs", import.meta.url).href; // beside it in node_modules
+    return new URL(`../${RUNTIME}`, import.meta.url).href; // beside it in node_modules
   }
 }
 

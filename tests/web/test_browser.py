@@ -227,3 +227,22 @@ def test_a_damaged_model_is_an_error(browser, start):
     found = start(context.new_page()).evaluate(FAIL, [_text((GOLDEN / "photo-static.odp").read_bytes()), {}])
     context.close()
     assert found["name"] == "DamagedError" and "SHA-256" in found["message"]
+
+
+def test_the_example(browser, site, photo, to_pixels):
+    """examples/web/ as it stands, with a file in the place of photo.odp."""
+    data = encode(photo[:128, :128], 8, effort=0, coder=1)
+    context = browser.new_context()
+    context.route("**/photo.odp", lambda route: route.fulfill(body=data))
+    page = context.new_page()
+    page.set_default_timeout(0)
+    page.goto(f"{site}/examples/web/")
+    shown = page.evaluate_handle("document.getElementById('faithful').shadowRoot.querySelector('canvas')")
+    page.wait_for_function(
+        "(canvas) => canvas.width === 128 && canvas.getContext('2d').getImageData(9, 9, 1, 1).data[3]", arg=shown
+    )
+    script = "(canvas) => Array.from(canvas.getContext('2d').getImageData(0, 0, 128, 128).data)"
+    _assert_near(np.array(page.evaluate(script, shown), np.uint8).reshape(128, 128, 4), decode(data))
+    page.set_input_files("#file", {"name": "a.odp", "mimeType": "image/x-odp", "buffer": data})
+    page.get_by_text(f"128x128, {len(data)} bytes, 8 tokens").wait_for()
+    context.close()

@@ -27,7 +27,9 @@ const BLACK =
 const BOTH =
   "00000001000 00000001100 00000001101 000000010010 000000010011 000000010100 000000010101 000000010110 " +
   "000000010111 000000011100 000000011101 000000011110 000000011111";
-const RUNS = [WHITE, BLACK].map((codes) => codeBook(`${codes} ${BOTH}`.split(" "), (i) => (i < 64 ? i : 64 * (i - 63))));
+const RUNS = [WHITE, BLACK].map((codes) => {
+  return codeBook(`${codes} ${BOTH}`.split(" "), (i) => (i < 64 ? i : 64 * (i - 63)));
+});
 const [PASS, HORIZONTAL] = ["pass", "horizontal"];
 const MODES = codeBook(
   ["0001", "001", "1", "011", "000011", "0000011", "010", "000010", "0000010"],
