@@ -237,6 +237,7 @@ def test_the_example(browser, site, photo, to_pixels):
     page = context.new_page()
     page.set_default_timeout(0)
     page.goto(f"{site}/examples/web/")
+    page.wait_for_function("customElements.get('odp-img') !== undefined")
     shown = page.evaluate_handle("document.getElementById('faithful').shadowRoot.querySelector('canvas')")
     page.wait_for_function(
         "(canvas) => canvas.width === 128 && canvas.getContext('2d').getImageData(9, 9, 1, 1).data[3]", arg=shown
