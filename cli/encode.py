@@ -1,5 +1,6 @@
 """odpiece encode: pictures to .odp files."""
 
+from base64 import b64encode
 from functools import partial
 
 import click
@@ -21,7 +22,7 @@ from odpiece.cli.options import (
     shown,
     shown_input,
 )
-from odpiece.formats.files import check_output, encoded_name, read_bytes, times_of, write_bytes
+from odpiece.formats.files import STANDARD, check_output, encoded_name, read_bytes, times_of, write_bytes
 from odpiece.formats.scales import shown_scale
 
 DEFAULT_QUALITY = 64
@@ -120,6 +121,7 @@ class Kept(click.ParamType):
     metavar="OUT",
     help="Output file, - for standard output; the folder for many, or with / at its end. [default: INPUT with .odp]",
 )
+@click.option("--data-uri", is_flag=True, help="Print the file as a data: URI, to stand in a page, and write none.")
 @click.option("--keep-names", is_flag=True, help="Add .odp to whole names: a.png.odp, beside which a.jpg.odp can be.")
 @preserve_option
 @output_options
@@ -132,6 +134,7 @@ def encode(
     keep,
     effort,
     allow_truncated,
+    data_uri,
     keep_names,
     preserve,
     model,
@@ -162,6 +165,10 @@ def encode(
     options |= {"backend": backend, "device": device, "model_name": model, "overlap": overlap}
     options |= {"allow_truncated": allow_truncated, "keep_names": keep_names, "preserve": preserve}
     several = batch.is_wanted(inputs, output)
+    if data_uri and (several or output or preserve):
+        raise click.UsageError("--data-uri prints one file: give one INPUT, and no output")
+    if data_uri:
+        return _encode_one(inputs[0], STANDARD, _encoding(target, coder, options), False, console, to_data_uri)
     if not several:
         output = output_path(inputs[0], output, partial(encoded_name, keep_name=keep_names))
         check_output(output, force)
@@ -180,7 +187,13 @@ def _encoding(target, coder, options):
     return Encoding(*target, coder=coder and CoderId[coder.upper()], **options)
 
 
-def _encode_one(name, output, encoding, force, console):
+def to_data_uri(data):
+    """The bytes of an .odp file as a line of text, in bytes."""
+    return b"data:image/x-odp;base64," + b64encode(data) + b"\n"
+
+
+def _encode_one(name, output, encoding, force, console, written=bytes):
+    """Write what `written` makes of the file of the picture `name`."""
     from odpiece.models.interface import BANDS_FAMILY
 
     times = times_of(name, output) if encoding.preserve else None
@@ -202,7 +215,7 @@ def _encode_one(name, output, encoding, force, console):
             console.detail(f"decoded again: PSNR {encoding.psnr(picture, packed):.2f} dB")
     for note in encoding.notes(picture, header.quality):
         console.warn(f"{name}: {note}")
-    write_bytes(output, packed, force, times)
+    write_bytes(output, written(packed), force, times)
     bpp = 8 * len(packed) / (width * height)
     size = f"{width}x{height}" + (f" at scale {shown_scale(header.scale)}" if header.scale > 1 else "")
     console.result(f"{shown(output)}: {size}, -q {header.quality}, {len(packed)} bytes, {bpp:.4f} bits a pixel")

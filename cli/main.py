@@ -14,6 +14,7 @@ from odpiece.cli.streams import Terminated, drop_output, prepare_streams, signal
 from odpiece.cli.train import train
 from odpiece.cli.truncate import truncate
 from odpiece.cli.verify import verify
+from odpiece.cli.view import view
 from odpiece.formats.errors import OdpieceError, OutputError, ReaderGoneError
 
 INTERRUPTED = 130
@@ -30,7 +31,7 @@ def cli():
     """
 
 
-for _command in (encode, decode, info, verify, truncate, compare, models, train, doctor):
+for _command in (encode, decode, info, verify, truncate, view, compare, models, train, doctor):
     cli.add_command(_command)
 
 

@@ -53,7 +53,7 @@ def test_weights_data_and_type_markers_are_inside(wheel):
     names = set(wheel.namelist())
     weights = {f"odpiece/models/weights/{path.name}" for path in (ROOT / "models" / "weights").iterdir()}
     assert weights and weights <= names
-    data = {"codec/comparison/page.html", "codec/self_test.odp", "models/training/held_out.txt"}
+    data = {"cli/view.html", "codec/comparison/page.html", "codec/self_test.odp", "models/training/held_out.txt"}
     assert {f"odpiece/{path}" for path in data} <= names
     assert {"odpiece/py.typed", *(f"odpiece/{name}/py.typed" for name in SUBPACKAGES)} <= names
 

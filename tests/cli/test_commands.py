@@ -1,5 +1,6 @@
 """The commands as a user runs them: outputs, messages, errors and exit codes."""
 
+import base64
 import io
 import json
 import subprocess
@@ -428,6 +429,21 @@ def test_training_without_its_extra(library, command, folder, fails, monkeypatch
     monkeypatch.setitem(sys.modules, library, None)
     message = fails(errors.MissingExtraError, "train", *command, "--data", ".", "--out", ".")
     assert library in message and "odpiece[torch]" in message
+
+
+def test_a_data_uri_is_the_file(folder, pixels):
+    told = run("encode", "photo.png", "-q", "2", "--data-uri", "--quiet")
+    kind, text = told.stdout.decode().split(",")
+    assert kind == "data:image/x-odp;base64" and text.endswith("\n")
+    assert base64.b64decode(text[:-1], validate=True) == encode(pixels, 2)
+    assert not (folder / "photo.odp").exists()
+
+
+@pytest.mark.parametrize("more", [["-o", "out.odp"], ["second.png"], ["-r"]])
+def test_a_data_uri_is_of_one_file_and_printed(folder, more, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["encode", "photo.png", "--data-uri", *more])
+    assert caught.value.code == 2 and "--data-uri" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("raised, code", [(MemoryError, 1), (KeyboardInterrupt, 130), (errors.OdpieceError, 1)])
