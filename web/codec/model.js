@@ -42,9 +42,9 @@ export class Model extends Weights {
     this.networks = new Map();
   }
 
-  /** {run, names}, see synthesis.js, of a look; `fine` is for qualities above 1024. */
+  /** {run, names}, see synthesis.js, of a look; `fine` is for qualities above 1024, which have one. */
   async network(look, fine) {
-    const part = fine ? `${look}.fine` : look;
+    const part = fine ? `${LOOKS[0]}.fine` : look;
     if (!this.networks.has(part)) this.networks.set(part, this.start(part));
     try {
       return await this.networks.get(part);

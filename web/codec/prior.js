@@ -136,11 +136,12 @@ export class Predictor {
     this.prior = prior;
     this.q = q;
     this.tokens = tokens;
-    this.firstRow = isFine(q) ? ROWS : 0;
+    [this.chain, this.firstRow] = isFine(q) ? ["fine", ROWS] : ["usual", 0];
     this.band = -1;
     this.context = null; // {values (blocks, channels), channels}
     this.terms = new Terms();
     this.squash = (latent) => prior.squash(latent);
+    this.magnitude = (latent) => Math.abs(prior.squash(latent));
   }
 
   /** Table rows and centres, Int32Array (latents of the group * places), for these places of the band's grid. */
@@ -160,7 +161,7 @@ export class Predictor {
     if (this.band >= 0) this.context = this.refine();
     this.band++;
     const { prior, band } = this;
-    const name = (part) => `bands.${band}.${part}`;
+    const name = (part) => `${this.chain}.bands.${band}.${part}`;
     this.h = this.tokens.rows * BANDS[band].side;
     this.w = this.tokens.columns * BANDS[band].side;
     this.units = prior.numbers(name("own.bias")).length;
@@ -172,11 +173,11 @@ export class Predictor {
   }
 
   weights(part) {
-    return this.prior.byInput(`bands.${this.band}.${part}`);
+    return this.prior.byInput(`${this.chain}.bands.${this.band}.${part}`);
   }
 
   numbers(part) {
-    return this.prior.numbers(`bands.${this.band}.${part}`);
+    return this.prior.numbers(`${this.chain}.bands.${this.band}.${part}`);
   }
 
   /** Compute both hidden layers of a group at a place. */
@@ -200,6 +201,7 @@ export class Predictor {
     const [known, end] = [0, 1].map((more) => LATENTS_PER_TOKEN * BANDS[this.band].starts[group + more]);
     const sums = this.bias.slice(start, start + width);
     this.addAround(sums, "own.weight", units, start, [0, known], place, this.squash);
+    if (this.chain === "fine") this.addAround(sums, "magnitude.weight", units, start, [0, known], place, this.magnitude);
     if (context) {
       const { values, channels } = context;
       for (let c = 0; c < channels; c++) this.terms.add(c * units + start, values[place * channels + c]);
@@ -254,8 +256,8 @@ export class Predictor {
   /** The context that the band just coded hands to the next one. */
   refine() {
     const n = BANDS[this.band].block / BANDS[this.band + 1].block;
-    const bias = this.prior.numbers(`refine.${this.band}.2.bias`);
-    const weights = this.prior.byInput(`refine.${this.band}.2.weight`);
+    const bias = this.prior.numbers(`${this.chain}.refine.${this.band}.2.bias`);
+    const weights = this.prior.byInput(`${this.chain}.refine.${this.band}.2.weight`);
     const channels = bias.length / n ** 2;
     const values = new Float64Array(bias.length * this.h * this.w);
     for (let place = 0; place < this.h * this.w; place++) {
@@ -275,8 +277,8 @@ export class Predictor {
   refined(place) {
     const { context } = this;
     const { latents } = BANDS[this.band];
-    const sums = this.prior.numbers(`refine.${this.band}.0.bias`).slice();
-    const weights = this.prior.byInput(`refine.${this.band}.0.weight`);
+    const sums = this.prior.numbers(`${this.chain}.refine.${this.band}.0.bias`).slice();
+    const weights = this.prior.byInput(`${this.chain}.refine.${this.band}.0.weight`);
     this.collect([0, latents], sums.length, 0, place, this.squash);
     if (context) this.collectContext(latents, sums.length, place);
     this.terms.addTo(sums, weights);

@@ -16,17 +16,19 @@ near to the linear layers (`Exact`), with bands 3 and 4 for what those layers le
 
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from odpiece.models.interface import BANDS, GRAIN, LOOKS, Q_OCTAVES, USUAL_BANDS
+from odpiece.models.interface import BANDS, GRAIN, LOOKS, Q_OCTAVES, STEP_AT_OCTAVE, USUAL_BANDS
 
 PASSED_ON = 12  # channels of a band's grid that go on to the next coarser band
 PATCH = 8  # pixels along the side of the finest patch
 FINE = 3 * PATCH**2 - BANDS[4].latents  # channels at 1/8 that go on
 MIDDLE = 4 * FINE - BANDS[3].latents  # channels at 1/16: those of band 2, and those that go on
 JOIN = 4 * PASSED_ON  # channels at 1/32 and 1/64
+LOG_STEPS = np.log(np.array(STEP_AT_OCTAVE, np.float32))  # (13,): with octave weights the log of a quality's step
 FAITHFUL, NATURAL = LOOKS
 
 
@@ -268,5 +270,10 @@ class Tokenizer(nn.Module):
         High qualities have one look, whichever is asked for.
         """
         if len(latents) > USUAL_BANDS:
-            return self.exact.pixels(_run(self.restoration, self.exact.patches(latents), octaves))
+            return self.exact.pixels(self.restored(self.exact.patches(latents), octaves))
         return self.looks[look](self.synthesis(latents, octaves), octaves, grain)
+
+    def restored(self, patches, octaves):
+        """`patches` as Exact gives them, less the error that the restoration sees, which it gives in quantization steps."""
+        step = torch.exp(octaves @ torch.as_tensor(LOG_STEPS, device=octaves.device).to(octaves.dtype))
+        return patches + step[:, None, None, None] * (_run(self.restoration, patches, octaves) - patches)

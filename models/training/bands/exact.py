@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from odpiece.models.nets.bands.transform import FINE, MIDDLE, PASSED_ON, PATCH
 from odpiece.models.training.bands.pca import components, mean_of_four, mean_of_patch
 
+RESTORED = 0.05, 0.5  # between which the scales of the restoration's channels lie: errors vary less than patches
+
 
 @torch.no_grad()
 def fit_exact(tokenizer, pixels):
@@ -26,7 +28,7 @@ def fit_exact(tokenizer, pixels):
     x, coarse32 = _fit(exact.merge32, a.merge32, mean_of_four(PASSED_ON), F.pixel_unshuffle(x[:, :PASSED_ON], 2))
     _, coarse64 = _fit(exact.merge64, a.merge64, mean_of_four(PASSED_ON), F.pixel_unshuffle(x[:, :PASSED_ON], 2))
     for block in tokenizer.restoration:
-        block.scale.copy_(fine)
+        block.scale.copy_(fine.clamp(*RESTORED))
     return coarse64, coarse32[PASSED_ON:], middle[PASSED_ON:MIDDLE], middle[MIDDLE:], fine[FINE:]
 
 

@@ -115,7 +115,9 @@ def _back_look(g, x):
 
 def _back_restored(g, x):
     """As `_back_look`, at high qualities; adds the outputs of bands 3 and 4."""
-    x = _back_part(g, g.back_residuals(g.rotated(x, "patch", 3 * PATCH**2, 1), "restoration"), FINE, 4)
+    x = g.rotated(x, "patch", 3 * PATCH**2, 1)
+    x = g.add("Add", x, g.in_steps(g.add("Sub", g.back_residuals(x, "restoration"), x)))
+    x = _back_part(g, x, FINE, 4)
     return _back_part(g, g.rotated(g.unshuffle(x, FINE, 2), "merge16", 4 * FINE, 1), MIDDLE, 3)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from odpiece.models.interface import BANDS, GRAIN, Q_OCTAVES, USUAL_BANDS
-from odpiece.models.nets.bands.transform import FINE, MIDDLE, PASSED_ON, PATCH
+from odpiece.models.nets.bands.transform import FINE, LOG_STEPS, MIDDLE, PASSED_ON, PATCH
 from odpiece.models.training.onnx_graph import Graph
 
 
@@ -56,6 +56,11 @@ class BandsGraph(Graph):
         kernel = self.add("Transpose", self.weight(f"exact.{name}"), perm=[1, 0])
         kernel = self.add("Reshape", kernel, self.constant(np.array([n, n, 1, 1])))
         return self.add("Conv", x, kernel, kernel_shape=[1, 1])
+
+    def in_steps(self, x):
+        """`x` times the quantization step."""
+        step = self.add("Exp", self.add("MatMul", "octaves", self.constant(LOG_STEPS[:, None])))
+        return self.add("Mul", x, step)
 
     def silu(self, x):
         return self.add("Mul", x, self.add("Sigmoid", x))
@@ -148,7 +153,8 @@ def _restored(g):
     x = g.shuffle(g.turned_back(["band0"], "merge64", PASSED_ON, 2), 2)
     x = g.shuffle(g.turned_back([x, "band1"], "merge32", PASSED_ON, 2), 2)
     x = g.shuffle(g.turned_back([x, "band2", "band3"], "merge16", FINE, 2), 2)
-    x = g.residuals(g.add("Concat", x, "band4", axis=1), "restoration", "octaves")
+    x = g.add("Concat", x, "band4", axis=1)
+    x = g.add("Add", x, g.in_steps(g.add("Sub", g.residuals(x, "restoration", "octaves"), x)))
     return g.turned_back([x], "patch", 3, PATCH)
 
 
