@@ -274,6 +274,6 @@ class Tokenizer(nn.Module):
         return self.looks[look](self.synthesis(latents, octaves), octaves, grain)
 
     def restored(self, patches, octaves):
-        """`patches` as Exact gives them, less the error that the restoration sees, which it gives in quantization steps."""
+        """`patches` as Exact gives them, less the error that the restoration sees, which is counted in steps."""
         step = torch.exp(octaves @ torch.as_tensor(LOG_STEPS, device=octaves.device).to(octaves.dtype))
         return patches + step[:, None, None, None] * (_run(self.restoration, patches, octaves) - patches)
