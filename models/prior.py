@@ -75,7 +75,8 @@ def shift_of_rows():
 class IntegerPrior:
     """The network's tensors, as float64 integers; `predictor` starts the coding of one picture.
 
-    `tensors` maps names without the prefix "prior." to integer arrays, see training/bands/quantized_prior.py.
+    `tensors` is a dict of names without the prefix "prior." and integer arrays, see training/bands/quantized_prior.py.
+    Weights are asked of it when they are first needed: those of bands that no quality reached may be missing.
     """
 
     def __init__(self, tensors):
@@ -83,7 +84,13 @@ class IntegerPrior:
         self.tables = tensors.pop("tables", None)  # uint32 (2 * ROWS, symbols)
         self.shifts = shift_of_rows()
         self.lengths = tensors.pop("lengths", None)  # uint32 (13, lengths)
-        self.weights = {name: t.astype(np.float64) for name, t in tensors.items()}
+        self._tensors, self._weights = tensors, {}
+
+    def weight(self, name):
+        """The weights `name`, as float64."""
+        if name not in self._weights:
+            self._weights[name] = self._tensors[name].astype(np.float64)
+        return self._weights[name]
 
     def squash(self, latents):
         """sign(k) * log(1 + |k|) of int latents, in fixed point, by table."""
@@ -117,7 +124,7 @@ class Predictor:
         return rows + self.first_row, centres
 
     def _weight(self, name):
-        return self.prior.weights[f"bands.{self.band}.{name}"]
+        return self.prior.weight(f"bands.{self.band}.{name}")
 
     def _enter(self, band, bands):
         while self.band < band:
@@ -133,7 +140,7 @@ class Predictor:
     def _refine(self, latents):
         """The context that the band just coded hands to the next one."""
         w = {
-            name: self.prior.weights[f"refine.{self.band}.{name}"]
+            name: self.prior.weight(f"refine.{self.band}.{name}")
             for name in ("0.weight", "0.bias", "2.weight", "2.bias")
         }
         seen = self.prior.squash(latents)
