@@ -58,6 +58,10 @@ class Contents(ABC):
         `partial` takes what is certain of a cut or damaged file. Raises DamagedError.
         """
 
+    @classmethod
+    def prepare(cls, model, header, look):
+        """Begin to load what `colours` of a file with this Header will need, if that takes long."""
+
     @abstractmethod
     def progress(self):
         """The tokens known after each of `groups`, coarse to fine: an iterator."""

@@ -9,6 +9,7 @@ exponential: inputs go through a shipped table, outputs are rows of a shipped ta
 
 import numpy as np
 
+from odpiece.models.conversion import converted
 from odpiece.models.interface import BANDS, is_fine
 
 ACTIVATION_BITS = 8
@@ -89,7 +90,10 @@ class IntegerPrior:
     def weight(self, name):
         """The weights `name`, as float64."""
         if name not in self._weights:
-            self._weights[name] = self._tensors[name].astype(np.float64)
+            self._tensors[name]  # has all of its part read
+            part = ".".join(name.split(".")[:2]) + "."
+            members = {other: t for other, t in self._tensors.items() if other.startswith(part)}
+            self._weights |= converted(members, np.float64)
         return self._weights[name]
 
     def squash(self, latents):

@@ -38,6 +38,11 @@ class BandsContents(Contents):
         whole = sum(part.whole for part in parts)
         return cls(header, tokens, model, groups, chunks, whole, complete=not partial)
 
+    @classmethod
+    def prepare(cls, model, header, look):
+        if model.backend == "onnx":
+            model.transform.prepare_synthesis(look, header.q, header.rows * header.columns)
+
     def progress(self):
         for count in range(len(self.groups)):
             yield first_groups(self.tokens, count)

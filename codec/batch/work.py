@@ -189,7 +189,8 @@ class Decoding:
 
     def read(self, data):
         """The Contents of an .odp file's bytes. Raises as `read` and `read_partial` do."""
-        return (read_partial if self.allow_partial else read)(data, model=self.model, max_pixels=self.max_pixels)
+        reader = read_partial if self.allow_partial else read
+        return reader(data, model=self.model, max_pixels=self.max_pixels, look=self.look)
 
     def picture(self, contents):
         """uint8 of the shape that was encoded, or smaller by `max_side`."""
