@@ -59,6 +59,7 @@ class Contents(ABC):
         """
 
     @classmethod
+    @abstractmethod
     def prepare(cls, model, header, look):
         """Begin to load what `colours` of a file with this Header will need, if that takes long."""
 

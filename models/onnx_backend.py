@@ -70,8 +70,9 @@ def cuda_fault():
 def _session(graph, tensors, device, quick):
     """A session of the graph file `graph`, and the initializers it reads; `tensors` are {name: float array}.
 
-    A `quick` one is made in half the time, since its weights are left in their order, and runs a little slower. Tensors that the graph does not name are left out. The initializers do not copy the arrays, and the session does not
-    hold them: keep both together.
+    Tensors that the graph does not name are left out. The initializers do not copy the arrays, and the session does not
+    hold them: keep both together. A `quick` session is made in half the time, with weights as they are, and runs a
+    little slower.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = thread_limit() or 0  # 0: one a core; the results are the same bit by bit
