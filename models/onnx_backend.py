@@ -28,7 +28,7 @@ PROVIDERS = {
     # not the default search, which times every algorithm for each new size of picture
     "cuda": [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"],
 }
-FEW_PIECES = 64  # of a picture whose synthesis takes less time than a session that is not quick
+FEW_PIECES = 36
 CUDA_PACKAGE = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 BAND_PREFIXES = {
@@ -71,14 +71,14 @@ def _session(graph, tensors, device, quick):
     """A session of the graph file `graph`, and the initializers it reads; `tensors` are {name: float array}.
 
     Tensors that the graph does not name are left out. The initializers do not copy the arrays, and the session does not
-    hold them: keep both together. A `quick` session is made in half the time, with weights as they are, and runs a
-    little slower.
+    hold them: keep both together. A `quick` session is made in less than half the time, of the graph as it is, and
+    runs slower.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = thread_limit() or 0  # 0: one a core; the results are the same bit by bit
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # else idle threads take their core's time
     if quick:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     data = graph.read_bytes()
     named = {name: t for name, t in tensors.items() if name.encode() in data}
     arrays = converted(named, np.float32)
@@ -159,14 +159,14 @@ class OnnxTransform(_Sessions):
         part, count = ("analysis" + FINE_SUFFIX, len(BANDS)) if fine else ("analysis", USUAL_BANDS)
         return tuple(b[0] for b in self._get(part).run(_names("band", count), {"pixels": pixels}))
 
-    def prepare_synthesis(self, look, q, pieces):
-        """Begin to load what `synthesize` needs for so many pieces."""
-        self.prepare(look + FINE_SUFFIX * is_fine(q), quick=pieces <= FEW_PIECES)
+    def prepare_for(self, part, q, pieces):
+        """Begin to load what so many pieces of quality `q` need of `part`, "gradient" or a look."""
+        self.prepare(part + FINE_SUFFIX * is_fine(q), quick=pieces <= FEW_PIECES)
 
     @library_errors
     def synthesize(self, latents, q, look, place=(0, 0)):
         feed = _feed(latents, q)
-        session = self._get(_graph_of(look, latents), latents[0][0].size <= FEW_PIECES)
+        session = self._get(_graph_of(look, latents), _are_few(latents))
         if len(session.get_inputs()) > len(feed):
             feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
         return session.run(["pixels"], feed)[0]
@@ -175,7 +175,8 @@ class OnnxTransform(_Sessions):
     def error(self, latents, q, pixels, importance, gradients=True):
         feed = _feed(latents, q) | {"pixels": pixels, "importance": importance}
         names = ["error", *_names("gradient", len(latents) if gradients else 0)]
-        error, *found = self._get(_graph_of("gradient", latents)).run(names, feed)
+        session = self._get(_graph_of("gradient", latents), _are_few(latents))
+        error, *found = session.run(names, feed)
         return error, tuple(g[0] for g in found)
 
 
@@ -186,6 +187,11 @@ def _names(name, count):
 def _graph_of(part, latents):
     """The graph `part` of as many bands as there are `latents`."""
     return part if len(latents) == USUAL_BANDS else part + FINE_SUFFIX
+
+
+def _are_few(latents):
+    """Whether a picture of these latents is computed sooner than a session is made that is not quick."""
+    return latents[0][0].size <= FEW_PIECES
 
 
 def _feed(latents, q):

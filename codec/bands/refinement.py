@@ -40,6 +40,14 @@ def refine(search, q, slope, code, rounds):
     return best
 
 
+def refine_once(search, tokens, code):
+    """The file that `code` makes after one move, from the picture of the draft `tokens`: most of what there is to find,
+    and so seldom a step too far that it is not measured (docs/decisions/speed.md).
+    """
+    search.measure(tokens, move=True)
+    return code(search.latents)[0]
+
+
 class Search:
     """Latents of a picture, moved in place towards those of the least squared error, by Transform.error.
 
