@@ -15,7 +15,7 @@ from odpiece.codec.bands.windows import area, crop, crop_tokens, padded_pixels, 
 from odpiece.models.interface import BANDS, LAMBDA, PIECE, step_size
 
 ROUNDS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # by effort, 0..9
-TILE, MARGIN = 12, 2  # pieces: larger pictures go through the synthesis in overlapping squares, to bound memory
+TILE, MARGIN = 24, 2  # pieces: larger pictures go through the synthesis in overlapping squares, to bound memory
 PACE = 0.5  # part of the way to what the gradient asks for, were the synthesis orthonormal
 OVERSHOT = 1.1  # times its least error so far: a piece above has gone too far. Cheaper tokens cost less error than that
 MOST_KEPT, LEAST_KEPT = 0.5, 0.02  # of a move that went too far
