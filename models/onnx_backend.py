@@ -160,7 +160,6 @@ class OnnxTransform(_Sessions):
         return tuple(b[0] for b in self._get(part).run(_names("band", count), {"pixels": pixels}))
 
     def prepare_for(self, part, q, pieces):
-        """Begin to load what so many pieces of quality `q` need of `part`, "gradient" or a look."""
         self.prepare(part + FINE_SUFFIX * is_fine(q), quick=pieces <= FEW_PIECES)
 
     @library_errors

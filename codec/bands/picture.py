@@ -40,8 +40,7 @@ class BandsContents(Contents):
 
     @classmethod
     def prepare(cls, model, header, look):
-        if model.backend == "onnx":
-            model.transform.prepare_for(look, header.q, header.rows * header.columns)
+        model.transform.prepare_for(look, header.q, header.rows * header.columns)
 
     def progress(self):
         for count in range(len(self.groups)):
@@ -99,7 +98,7 @@ class BandsPicture(Analyzed):
             segments, tokens = encode_segments(source_of, self._coder, header)
             return pack(header, tokens, segments, self._chunks), tokens
 
-        if ROUNDS[effort] and self.model.backend == "onnx":
+        if ROUNDS[effort]:
             self.model.transform.prepare_for("gradient", q, header.rows * header.columns)
         latents = self._latents_at(q)
         if last:
