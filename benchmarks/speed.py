@@ -3,14 +3,16 @@
     python benchmarks/speed.py FOLDER [MEGAPIXELS ...]
 
 Pictures are mosaics of the photographs in FOLDER, of the sizes nearest to MEGAPIXELS (default: all of SIZES), kept as
-PNG. First whole commands, from process start to finished file, odpiece beside cwebp -m 6, avifenc -s 4 and cjxl -e 7
-(at their own qualities; Debian: webp, libavif-bin, libjxl-tools), each decoded to PNG. Then the parts of odpiece inside
-one process whose networks are loaded. Last the networks' rate of multiplications and additions beside that of a product
-of large matrices. Needs odpiece[torch] for ONNX.
+PNG. First whole commands by turns, from process start to finished file: START, odpiece, and cwebp -m 6, avifenc -s 4
+and -s 6, cjxl -e 7 (at their own qualities; Debian: webp, libavif-bin, libjxl-tools), each decoded to PNG; and
+odpiece's speed as a multiple of theirs. Then the parts of odpiece inside one process whose networks are loaded. Last
+the networks' rate of multiplications and additions beside that of a product of large matrices. Needs odpiece[torch]
+for ONNX. Parts of the start: benchmarks/start.py.
 """
 
 import argparse
 import os
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -19,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +49,14 @@ SCALES = {"pixels": 1, "band0": 64, "band1": 32, "band2": 16, "grain16": 16, "gr
 WEIGHTS = Path(__file__).parent.parent / "models" / "weights"
 RUNS = 3  # of which the median counts; one of pictures above MANY megapixels
 MANY = 20
+START = "python -c 'import numpy, onnxruntime'"
 COMMANDS = {  # encode, decode
+    START: (START, START),
     "odpiece -e 0": ("odpiece encode IN -o OUT.odp -e 0", "odpiece decode IN -o OUT.png"),
     "odpiece": ("odpiece encode IN -o OUT.odp", "odpiece decode IN -o OUT.png --look natural"),
     "cwebp -m 6": ("cwebp -quiet -mt -m 6 IN -o OUT.webp", "dwebp -quiet -mt IN -o OUT.png"),
     "avifenc -s 4": ("avifenc -s 4 -j all IN OUT.avif", "avifdec -j all IN OUT.png"),
+    "avifenc -s 6": ("avifenc -s 6 -j all IN OUT.avif", "avifdec -j all IN OUT.png"),
     "cjxl -e 7": ("cjxl --quiet -e 7 IN OUT.jxl", "djxl --quiet IN OUT.png"),
 }
 
@@ -74,21 +79,47 @@ def main():
 
 
 def show_commands(png, megapixels):
-    print("| command | encode s | MP/s | bytes | decode s | MP/s |\n|---|---|---|---|---|---|")
-    for name, commands in COMMANDS.items():
-        cells, given = [], png
-        for command in commands:
-            program, *words = command.split()
-            program = shutil.which(program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-            if not program:
-                cells.append(f"{command.split()[0]} is not installed")
-                break
-            made = png.with_name("made" + Path(next(word for word in words if word.startswith("OUT"))).suffix)
-            words = [str(given) if word == "IN" else str(made) if word.startswith("OUT") else word for word in words]
-            seconds = median(partial(timed_process, [program, *words], made), megapixels)
-            cells += [f"{seconds:.2f}", f"{megapixels / seconds:.2f}"] + [f"{made.stat().st_size}"] * (given == png)
-            given = made
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    programs = {name: found for name, commands in COMMANDS.items() if (found := [installed(c) for c in commands])[0]}
+    for missing in COMMANDS.keys() - programs.keys():
+        print(f"{missing} is not installed")
+    runs = [
+        {name: times_and_bytes(commands, png) for name, commands in programs.items()} for _ in range(rounds(megapixels))
+    ]
+    times = {name: [statistics.median(run[name][i] for run in runs) for i in (0, 1)] for name in programs}
+    print("| command | encode s | MP/s | to START | bytes | decode s | MP/s | to START |\n" + "|---" * 8 + "|")
+    for name, seconds in times.items():
+        cells = [f"{s:.3f} | {megapixels / s:.2f} | {s / t:.2f}" for s, t in zip(seconds, times[START])]
+        print(f"| {name} | {cells[0]} | {runs[0][name][2]} | {cells[1]} |")
+    show_ratios({name: seconds for name, seconds in times.items() if name != START})
+
+
+def show_ratios(times):
+    """Print how many times as fast as each peer odpiece encodes and decodes; `times` are pairs of seconds by name."""
+    ours, peers = ([name for name in times if name.startswith("odpiece") == kind] for kind in (True, False))
+    print("\nodpiece's speed as a multiple of a peer's\n\n| | encode | decode |\n|---|---|---|")
+    for name, peer in product(ours, peers):
+        ratios = [f"{theirs / seconds:.2f}" for seconds, theirs in zip(times[name], times[peer])]
+        print(f"| {name} / {peer} | {ratios[0]} | {ratios[1]} |", flush=True)
+
+
+def installed(command):
+    """The words of a command with the path of its program, None where it is not there."""
+    program, *words = shlex.split(command)
+    found = shutil.which(program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    return found and [found, *words]
+
+
+def times_and_bytes(commands, png):
+    """(seconds to encode, to decode, bytes) of the two commands, each as `installed` gives it."""
+    seconds, sizes, given = [], [], png
+    for command in commands:
+        suffix = next((Path(word).suffix for word in command if word.startswith("OUT")), "")
+        made = png.with_name("made" + suffix)
+        words = [str(given) if word == "IN" else str(made) if word.startswith("OUT") else word for word in command]
+        seconds.append(timed_process(words, made))
+        sizes.append(made.stat().st_size if made.exists() else 0)
+        given = made
+    return *seconds, sizes[0]
 
 
 def timed_process(command, made):
@@ -99,16 +130,16 @@ def timed_process(command, made):
     return time.perf_counter() - started
 
 
-def median(function, megapixels):
-    """The median of what `function` gives in RUNS calls."""
-    return statistics.median(function() for _ in range(1 if megapixels > MANY else RUNS))
+def rounds(megapixels):
+    """How often everything is timed."""
+    return 1 if megapixels > MANY else RUNS
 
 
 def show_parts(png, megapixels):
     encode_parts(png)
     decode_parts(png)  # by now the networks are loaded
     for name, function in (("encode -e 0", encode_parts), ("decode", decode_parts)):
-        runs = [function(png) for _ in range(1 if megapixels > MANY else RUNS)]
+        runs = [function(png) for _ in range(rounds(megapixels))]
         parts = {part: statistics.median(run[part] for run in runs) for part in runs[0]}
         text = ", ".join(f"{part} {seconds:.3f}" for part, seconds in parts.items())
         print(f"\n{name}, s: {text}; together {sum(parts.values()):.2f}, {megapixels / sum(parts.values()):.2f} MP/s")

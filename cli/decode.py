@@ -119,9 +119,8 @@ def decode(
         check_not_terminal(output, force)
 
     from odpiece.codec.batch.work import Decoding
-    from odpiece.formats.images import suffix_of
 
-    suffix = suffix_of(Path(output if names_kind else f"picture.{form or 'png'}"))
+    suffix = _suffix_of(Path(output if names_kind else f"picture.{form or 'png'}"))
     options = {"model_name": model, "max_side": max_side, "strip": strip, "preserve": preserve}
     decoding = Decoding(suffix, tokens, look, allow_partial, max_pixels, backend, device, **options)
     if several:
@@ -131,6 +130,14 @@ def decode(
     if progressive:
         _write_progress(contents, decoding, progressive, force, console)
     console.result(f"{shown(output)}: {pixels.shape[1]}x{pixels.shape[0]}")
+
+
+def _suffix_of(path):
+    if path.suffix == ".png":
+        return ".png"
+    from odpiece.formats.images import suffix_of  # loads Pillow
+
+    return suffix_of(path)
 
 
 def _decode_one(name, output, decoding, force, console):

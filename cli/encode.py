@@ -201,7 +201,7 @@ def _encode_one(name, output, encoding, force, console, written=bytes):
     model = encoding.require()
     console.detail(f"tokenizer on {model.backend}, {model.device}")
     if model.backend == "onnx" and model.family == BANDS_FAMILY:
-        model.transform.prepare("analysis", *["gradient"] * (encoding.effort > 0))
+        model.transform.prepare("analysis")
     with errors_about(name), console.stages("read", "encode") as begin:
         begin("read")
         picture = encoding.read(data, name)

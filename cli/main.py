@@ -1,26 +1,28 @@
 """The command `odpiece`: a group of thin commands, and errors as one line with an exit code."""
 
 import sys
+from importlib import import_module
 
 import click
 
-from odpiece.cli.compare import compare
-from odpiece.cli.decode import decode
-from odpiece.cli.doctor import doctor
-from odpiece.cli.encode import encode
-from odpiece.cli.info import info
-from odpiece.cli.models import models
 from odpiece.cli.streams import Terminated, drop_output, prepare_streams, signals_raised
-from odpiece.cli.train import train
-from odpiece.cli.truncate import truncate
-from odpiece.cli.verify import verify
-from odpiece.cli.view import view
 from odpiece.formats.errors import OdpieceError, OutputError, ReaderGoneError
 
 INTERRUPTED = 130
+COMMANDS = ("compare", "decode", "doctor", "encode", "info", "models", "train", "truncate", "verify", "view")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """The commands, each of the module of its name, which is imported when it is asked for."""
+
+    def list_commands(self, ctx):
+        return list(COMMANDS)
+
+    def get_command(self, ctx, cmd_name):
+        return getattr(import_module(f"odpiece.cli.{cmd_name}"), cmd_name) if cmd_name in COMMANDS else None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="odpiece", message="odpiece %(version)s")
 def cli():
     """Learned image compression for very small files.
@@ -29,10 +31,6 @@ def cli():
     odpiece encode photo.png -q 64    writes photo.odp
     odpiece decode photo.odp          writes photo.odp.png
     """
-
-
-for _command in (encode, decode, info, verify, truncate, view, compare, models, train, doctor):
-    cli.add_command(_command)
 
 
 def main(arguments=None):

@@ -1,6 +1,7 @@
 """Options that several commands share, and the messages they govern."""
 
 import math
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from odpiece.formats.container import MAX_PIXELS
 from odpiece.formats.errors import ImageError, OdpieceError, OutputError
 from odpiece.formats.files import ODP_SUFFIXES, STANDARD, is_remote, local_path
 from odpiece.models.backends import BACKENDS, DEVICES
+
+BAR = 20  # characters
 
 
 class File(click.ParamType):
@@ -66,16 +69,19 @@ class Console:
     @contextmanager
     def stages(self, *names):
         """On a terminal, a bar that shows which of the stages `names` is on; gives the function that begins one."""
-        from tqdm import tqdm
+        shown = sys.stderr.isatty() and not self.quiet
 
-        layout = "{desc:<12}{n_fmt}/{total_fmt} |{bar:20}| {elapsed}"
-        with tqdm(total=len(names), disable=self.quiet or None, leave=False, bar_format=layout) as bar:
+        def begin(name):
+            done = names.index(name)
+            bar = "#" * (BAR * done // len(names))
+            if shown:
+                click.echo(f"\r{name:<12}{done}/{len(names)} |{bar:<{BAR}}|", err=True, nl=False)
 
-            def begin(name):
-                bar.update(names.index(name) - bar.n)
-                bar.set_description_str(name)
-
+        try:
             yield begin
+        finally:
+            if shown:
+                click.echo("\r\x1b[K", err=True, nl=False)
 
     def warn(self, message):
         if not self.quiet:

@@ -3,7 +3,6 @@
 import numpy as np
 
 from odpiece.codec.arguments import to_array
-from odpiece.formats.alpha import fill_transparent, pack_alpha
 from odpiece.formats.chunks import Chunk, ChunkType
 from odpiece.formats.errors import OptionError
 
@@ -18,6 +17,8 @@ def split_channels(pixels):
         return pixels[..., None], None
     if pixels.shape[2] == 3:
         return pixels, None
+    from odpiece.formats.alpha import fill_transparent  # loads Pillow
+
     return fill_transparent(pixels[..., :-1], pixels[..., -1]), pixels[..., -1]
 
 
@@ -25,6 +26,8 @@ def alpha_chunks(alpha):
     """The chunks that keep an alpha plane, uint8 (H, W) or None: none where all is opaque."""
     if alpha is None or alpha.min() == 255:
         return ()
+    from odpiece.formats.alpha import pack_alpha
+
     return (Chunk(ChunkType.ALPHA, pack_alpha(alpha), critical=True),)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from odpiece.codec.arguments import check_look
 from odpiece.codec.channels import alpha_chunks, split_channels
 from odpiece.formats import container
-from odpiece.formats.alpha import unpack_alpha
 from odpiece.formats.chunks import Chunk, ChunkType, metadata_chunks, metadata_of
 from odpiece.formats.container import Header
 from odpiece.formats.errors import DamagedError
@@ -59,6 +58,11 @@ class Contents(ABC):
         `partial` takes what is certain of a cut or damaged file. Raises DamagedError.
         """
 
+    @classmethod
+    @abstractmethod
+    def prepare(cls, model, header, look):
+        """Begin to load what `colours` of a file with this Header will need, if that takes long."""
+
     @abstractmethod
     def progress(self):
         """The tokens known after each of `groups`, coarse to fine: an iterator."""
@@ -101,6 +105,8 @@ class Contents(ABC):
         alpha = [chunk.data for chunk in self.chunks if chunk.type == ChunkType.ALPHA]
         if not alpha:
             return self.colours(tokens, look)
+        from odpiece.formats.alpha import unpack_alpha  # loads Pillow
+
         plane = unpack_alpha(alpha[0], self.header.height, self.header.width)
         return np.dstack([self.colours(tokens, look), plane])
 

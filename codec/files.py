@@ -91,14 +91,17 @@ def truncate(data, tokens, *, model=None, max_pixels=MAX_PIXELS):
     return contents.truncated(min(tokens * contents.header.scale**2, contents.header.limit))
 
 
-def read(data, *, model=None, max_pixels=MAX_PIXELS):
-    """The Contents (codec/family.py) of an .odp file's bytes, without its pixels. Raises as `decode` does."""
-    contents = _read(data, model, max_pixels)
+def read(data, *, model=None, max_pixels=MAX_PIXELS, look=None):
+    """The Contents (codec/family.py) of an .odp file's bytes, without its pixels. Raises as `decode` does.
+
+    With a `look` the network of its pixels is loaded meanwhile, in a thread.
+    """
+    contents = _read(data, model, max_pixels, look=look)
     contents.check()
     return contents
 
 
-def read_partial(data, *, model=None, max_pixels=MAX_PIXELS):
+def read_partial(data, *, model=None, max_pixels=MAX_PIXELS, look=None):
     """The Contents of a file whose end may be missing or whose segments may be damaged: all of a whole file, else
     what is certain.
 
@@ -106,16 +109,18 @@ def read_partial(data, *, model=None, max_pixels=MAX_PIXELS):
     NotOdpError, VersionError, UnknownModelError, ImageError, and DamagedError for a damaged header.
     """
     try:
-        return read(data, model=model, max_pixels=max_pixels)
+        return read(data, model=model, max_pixels=max_pixels, look=look)
     except DamagedError:
         return _read(data, model, max_pixels, partial=True)
 
 
-def _read(data, model, max_pixels, partial=False):
+def _read(data, model, max_pixels, partial=False, look=None):
     """Contents, of which `read` checks the checksum."""
     limit, model = check_max_pixels(max_pixels), None if model is None else check_model(model)
     header, chunks, stored = container.unpack(check_bytes(data), max_pixels=limit, partial=partial)
     if model is None or not model.owns(header.model):
         model = find_model(header.model, *((model.backend, model.device) if model else ()))
     family = FAMILIES[ONE_D_PIECE if header.layout else BANDS_FAMILY]()
+    if look:
+        family.contents.prepare(model, header, look)
     return family.contents.of_parts(header, chunks, stored, model, partial)

@@ -1,8 +1,7 @@
 """Work on several segments at once: one Python thread a core, and one thread for the linear algebra in each."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from threading import Event, Lock, Thread
 
 from threadpoolctl import ThreadpoolController
 
@@ -14,6 +13,8 @@ def map_in_threads(function, items):
     with ONE_BLAS_THREAD:
         if len(items) == 1:
             return [function(items[0])]
+        from concurrent.futures import ThreadPoolExecutor  # takes long to load
+
         pool = ThreadPoolExecutor(min(len(items), thread_limit() or available_cores()))
         try:
             return list(pool.map(function, items))
@@ -30,23 +31,33 @@ class _OneBlasThread:
     """
 
     def __init__(self):
-        self._lock, self._inside, self._keeper, self._limit = Lock(), 0, None, None
+        self._lock, self._inside, self._limit, self._end = Lock(), 0, None, None
 
     def __enter__(self):
         with self._lock:
             if self._inside == 0:
-                self._keeper = ThreadPoolExecutor(1)
                 # found anew, since a library may have been loaded meanwhile: half a millisecond
                 self._limit = ThreadpoolController().wrap(limits=1, user_api="blas")
-                self._keeper.submit(self._limit.__enter__).result()
+                self._begun, self._end = Event(), Event()
+                self._keeper = Thread(target=self._keep)
+                self._keeper.start()
+                self._begun.wait()
             self._inside += 1
 
     def __exit__(self, *error):
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._keeper.submit(self._limit.__exit__, None, None, None).result()
-                self._keeper.shutdown()
+                self._end.set()
+                self._keeper.join()
+
+    def _keep(self):
+        try:
+            with self._limit:
+                self._begun.set()
+                self._end.wait()
+        finally:
+            self._begun.set()
 
     def begin_in_child(self):
         """In a forked process: the threads that are inside, or at the lock, are not in it."""

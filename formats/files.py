@@ -7,7 +7,6 @@ import errno
 import os
 import re
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -173,7 +172,8 @@ def _target(path):
 
 
 def _write_and_rename(path, data, force, times):
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".partial", dir=path.parent)
+    temporary = path.parent / f".{path.name[:40]}.{os.urandom(6).hex()}.partial"
+    handle = _new_file(temporary)
     try:
         with os.fdopen(handle, "wb") as out:
             out.write(data)
@@ -185,8 +185,13 @@ def _write_and_rename(path, data, force, times):
         else:
             _rename_to_free_name(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def _new_file(path):
+    """The descriptor of a new file, to be written by nobody else: what tempfile does, which takes long to load."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
 
 
 def _set_permissions(temporary, path):

@@ -3,7 +3,6 @@
 import codecs
 import os
 import posixpath
-import tempfile
 from dataclasses import dataclass, field
 
 from odpiece.formats import remote
@@ -73,6 +72,8 @@ def _is_hidden(path):
 
 def ignores_case(folder):
     """Whether the local `folder`, or the one above it that exists, takes a.png and A.png for the same name."""
+    import tempfile  # takes long to load
+
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder) or "."
     try:

@@ -9,7 +9,6 @@ one.
 import os
 import struct
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -72,6 +71,8 @@ def _in_threads(function, items):
     if len(items) == 1:
         yield function(items[0])
         return
+    from concurrent.futures import ThreadPoolExecutor  # takes long to load
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(function, items)
 

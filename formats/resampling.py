@@ -5,7 +5,6 @@ that a large picture is never there twice.
 """
 
 import numpy as np
-from PIL import Image
 
 from odpiece.formats.scales import small_side
 
@@ -25,7 +24,7 @@ def reduced(pixels, scale):
     for top in range(0, height, STRIP):
         bottom = min(height, top + STRIP)
         box = (0, top * scale, width * scale, bottom * scale)
-        small[top:bottom] = _resized(pixels, box, (width, bottom - top), REACH[scale], Image.Resampling.LANCZOS)
+        small[top:bottom] = _resized(pixels, box, (width, bottom - top), REACH[scale], "LANCZOS")
     return small
 
 
@@ -38,20 +37,22 @@ def enlarged(small, scale, height, width):
         bottom = min(small.shape[0], top + STRIP)
         box = (0, top, small.shape[1], bottom)
         size = small.shape[1] * scale, (bottom - top) * scale
-        strip = _resized(small, box, size, 2, Image.Resampling.BICUBIC)
+        strip = _resized(small, box, size, 2, "BICUBIC")
         pixels[top * scale : bottom * scale] = strip[: height - top * scale, :width]
     return pixels
 
 
 def _resized(pixels, box, size, reach, filter):
     """uint8 of `size` (w, h): the part `box` (left, top, right, bottom) of `pixels`, whose edges go on for ever."""
+    from PIL import Image  # not loaded for pictures of their own size
+
     left, top, right, bottom = box[0] - reach, box[1] - reach, box[2] + reach, box[3] + reach
     height, width = pixels.shape[:2]
     part = pixels[max(0, top) : bottom, max(0, left) : right]
     beyond = [(max(0, -top), max(0, bottom - height)), (max(0, -left), max(0, right - width))]
     part = np.pad(part, beyond + [(0, 0)] * (pixels.ndim - 2), mode="edge")
     inside = reach, reach, reach + box[2] - box[0], reach + box[3] - box[1]
-    return np.asarray(Image.fromarray(part).resize(size, filter, inside))
+    return np.asarray(Image.fromarray(part).resize(size, Image.Resampling[filter], inside))
 
 
 def largest(plane, scale):

@@ -3,8 +3,6 @@
 A scale is written as the number of true pixels that lie along a pixel of the small picture: 1, 2 or 4.
 """
 
-from fractions import Fraction
-
 from odpiece.formats.errors import OptionError
 
 SCALES = (1, 2, 4)
@@ -24,6 +22,8 @@ def scales_of(wanted):
     """
     if wanted == AUTO:
         return SCALES
+    from fractions import Fraction
+
     try:
         scale = 1 / Fraction(wanted)
     except (TypeError, ValueError, ArithmeticError):
@@ -35,7 +35,7 @@ def scales_of(wanted):
 
 def shown_scale(scale):
     """A scale for messages: 1, 1/2 or 1/4."""
-    return str(Fraction(1, scale))
+    return f"1/{scale}" if scale > 1 else "1"
 
 
 def by_true_size(tokens, scale):

@@ -7,7 +7,6 @@ import json
 import os
 from contextlib import contextmanager, suppress
 from functools import cache, cached_property, partial
-from importlib import resources
 from pathlib import Path
 
 from safetensors import safe_open
@@ -26,7 +25,7 @@ def _index():
 
 
 def _file(name):
-    return resources.files("odpiece.models").joinpath("weights", name)
+    return Path(__file__).parent / "weights" / name
 
 
 class Model:
@@ -103,11 +102,8 @@ class Model:
         from odpiece.models.prior import IntegerPrior
 
         with self._weights() as f:
-            names = [name for name in f.keys() if name.startswith("prior.")]
-            tensors = {name.removeprefix("prior."): f.get_tensor(name) for name in names}
-            if missing := {"squash", "tables", "lengths"} - tensors.keys():
-                raise KeyError(f"no prior.{min(missing)}")
-            return IntegerPrior(tensors)
+            tables = {name: f.get_tensor(f"prior.{name}") for name in ("squash", "tables", "lengths")}
+        return IntegerPrior(_PriorTensors(self, tables))
 
     @cached_property
     def static_tables(self):
@@ -127,6 +123,23 @@ class Model:
         if self.fingerprint == fingerprint:
             return True
         return self.family == ONE_D_PIECE and any(tables.fingerprint == fingerprint for tables in self.tile_tables)
+
+
+class _PriorTensors(dict):
+    """The prior's tensors, of which those of a band are read from the weights file when the first is asked for."""
+
+    def __init__(self, model, tensors):
+        super().__init__(tensors)
+        self._model = model
+
+    def __missing__(self, name):
+        from odpiece.models.prior import part_of
+
+        part = self._model.tensors(f"prior.{part_of(name)}")
+        self.update({found.removeprefix("prior."): tensor for found, tensor in part.items()})
+        if name not in self:
+            raise DamagedError(f"{self._model.path} is not a weights file: it has no prior.{name}")
+        return self[name]
 
 
 @cache

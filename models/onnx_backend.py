@@ -15,7 +15,8 @@ import onnxruntime as ort  # noqa: E402
 
 from odpiece.formats.errors import DeviceError  # noqa: E402
 from odpiece.models.backends import library_errors, making_network  # noqa: E402
-from odpiece.models.interface import BANDS, FINE_SUFFIX, LOOKS, PIECE, USUAL_BANDS, grain, octave_weights
+from odpiece.models.conversion import converted  # noqa: E402
+from odpiece.models.interface import BANDS, FINE_SUFFIX, LOOKS, PIECE, USUAL_BANDS, grain, is_fine, octave_weights
 from odpiece.models.threads import thread_limit
 
 ERRORS, FATAL = 3, 4
@@ -27,6 +28,7 @@ PROVIDERS = {
     # not the default search, which times every algorithm for each new size of picture
     "cuda": [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"],
 }
+FEW_PIECES = 36
 CUDA_PACKAGE = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 BAND_PREFIXES = {
@@ -65,17 +67,21 @@ def cuda_fault():
     return None
 
 
-def _session(graph, tensors, device):
+def _session(graph, tensors, device, quick):
     """A session of the graph file `graph`, and the initializers it reads; `tensors` are {name: float array}.
 
     Tensors that the graph does not name are left out. The initializers do not copy the arrays, and the session does not
-    hold them: keep both together.
+    hold them: keep both together. A `quick` session is made in less than half the time, of the graph as it is, and
+    runs slower.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = thread_limit() or 0  # 0: one a core; the results are the same bit by bit
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # else idle threads take their core's time
+    if quick:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     data = graph.read_bytes()
     named = {name: t for name, t in tensors.items() if name.encode() in data}
-    arrays = {name: np.ascontiguousarray(t, dtype=np.float32) for name, t in named.items()}
+    arrays = converted(named, np.float32)
     values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     options.add_external_initializers(list(values), list(values.values()))
     session = ort.InferenceSession(data, options, providers=PROVIDERS[device])
@@ -110,7 +116,7 @@ class _Sessions:
         _EVERYWHERE.add(self)
 
     def _begin(self):
-        self._sessions, self._locks = {}, {name: Lock() for name in PREFIXES}
+        self._sessions, self._locks = {}, {(name, quick): Lock() for name in PREFIXES for quick in (False, True)}
 
     def begin_in_child(self):
         """In a forked process: make sessions anew, for the threads of those that there are, and perhaps whoever held
@@ -120,23 +126,26 @@ class _Sessions:
             pythonapi.Py_IncRef(py_object(session))
         self._begin()
 
-    def prepare(self, *names):
-        """Begin to make the sessions of these graphs in a thread, for whoever will need them soon."""
+    def prepare(self, *names, quick=False):
+        """Begin to make those sessions of these graphs that there are not in a thread, for whoever needs them soon."""
+        names = [name for name in names if (name, quick) not in self._sessions]
+        if not names:
+            return
 
         def make():
             with suppress(Exception):  # whoever needs them meets it again
                 for name in names:
-                    self._get(name)
+                    self._get(name, quick)
 
         Thread(target=make).start()
 
-    def _get(self, name):
-        with self._locks[name]:  # of several threads the first makes the session, the others wait for it
-            if name not in self._sessions:
+    def _get(self, name, quick=False):
+        with self._locks[name, quick]:  # of several threads the first makes the session, the others wait for it
+            if (name, quick) not in self._sessions:
                 graph = self._graph(name)
                 with making_network(graph, self.device):
-                    self._sessions[name] = _session(graph, self._load(*PREFIXES[name]), self.device)
-            return self._sessions[name][0]
+                    self._sessions[name, quick] = _session(graph, self._load(*PREFIXES[name]), self.device, quick)
+            return self._sessions[name, quick][0]
 
 
 class OnnxTransform(_Sessions):
@@ -150,10 +159,13 @@ class OnnxTransform(_Sessions):
         part, count = ("analysis" + FINE_SUFFIX, len(BANDS)) if fine else ("analysis", USUAL_BANDS)
         return tuple(b[0] for b in self._get(part).run(_names("band", count), {"pixels": pixels}))
 
+    def prepare_for(self, part, q, pieces):
+        self.prepare(_graph_of(part, is_fine(q)), quick=pieces <= FEW_PIECES)
+
     @library_errors
     def synthesize(self, latents, q, look, place=(0, 0)):
         feed = _feed(latents, q)
-        session = self._get(_graph_of(look if len(latents) == USUAL_BANDS else LOOKS[0], latents))
+        session = self._get(_graph_of(look, len(latents) > USUAL_BANDS), _are_few(latents))
         if len(session.get_inputs()) > len(feed):
             feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
         return session.run(["pixels"], feed)[0]
@@ -162,7 +174,8 @@ class OnnxTransform(_Sessions):
     def error(self, latents, q, pixels, importance, gradients=True):
         feed = _feed(latents, q) | {"pixels": pixels, "importance": importance}
         names = ["error", *_names("gradient", len(latents) if gradients else 0)]
-        error, *found = self._get(_graph_of("gradient", latents)).run(names, feed)
+        session = self._get(_graph_of("gradient", len(latents) > USUAL_BANDS), _are_few(latents))
+        error, *found = session.run(names, feed)
         return error, tuple(g[0] for g in found)
 
 
@@ -170,9 +183,16 @@ def _names(name, count):
     return [f"{name}{i}" for i in range(count)]
 
 
-def _graph_of(part, latents):
-    """The graph `part` of as many bands as there are `latents`."""
-    return part if len(latents) == USUAL_BANDS else part + FINE_SUFFIX
+def _graph_of(part, fine):
+    """The graph `part`, where `fine` that of all bands: high qualities have one look."""
+    if not fine:
+        return part
+    return (LOOKS[0] if part in LOOKS else part) + FINE_SUFFIX
+
+
+def _are_few(latents):
+    """Whether a picture of these latents is computed sooner than a session is made that is not quick."""
+    return latents[0][0].size <= FEW_PIECES
 
 
 def _feed(latents, q):

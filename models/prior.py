@@ -9,6 +9,7 @@ exponential: inputs go through a shipped table, outputs are rows of a shipped ta
 
 import numpy as np
 
+from odpiece.models.conversion import converted
 from odpiece.models.interface import BANDS, is_fine
 
 ACTIVATION_BITS = 8
@@ -23,6 +24,11 @@ LOWEST_SCALE = -4  # ... from here ...
 SCALES = 80  # ... so many
 ROWS = MEAN_STEPS * SCALES  # of the tables for usual qualities; as many follow for high ones
 FIRST_WIDE, WIDER = 43, 5.5  # scales from the first on have 2 values a symbol, and twice as many every so many scales
+
+
+def part_of(name):
+    """What the names of the tensors of one band, or of the way to the next, begin with: "fine.bands.2." and alike."""
+    return ".".join(name.split(".")[:3]) + "."
 
 
 def octave_position(q):
@@ -75,7 +81,8 @@ def shift_of_rows():
 class IntegerPrior:
     """The network's tensors, as float64 integers; `predictor` starts the coding of one picture.
 
-    `tensors` maps names without the prefix "prior." to integer arrays, see training/bands/quantized_prior.py.
+    `tensors` is a dict of names without the prefix "prior." and integer arrays, see training/bands/quantized_prior.py.
+    Weights are asked of it when they are first needed: those of bands that no quality reached may be missing.
     """
 
     def __init__(self, tensors):
@@ -83,7 +90,16 @@ class IntegerPrior:
         self.tables = tensors.pop("tables", None)  # uint32 (2 * ROWS, symbols)
         self.shifts = shift_of_rows()
         self.lengths = tensors.pop("lengths", None)  # uint32 (13, lengths)
-        self.weights = {name: t.astype(np.float64) for name, t in tensors.items()}
+        self._tensors, self._weights = tensors, {}
+
+    def weight(self, name):
+        """The weights `name`, as float64."""
+        if name not in self._weights:
+            self._tensors[name]  # has all of its part read
+            part = part_of(name)
+            members = {other: t for other, t in self._tensors.items() if other.startswith(part)}
+            self._weights |= converted(members, np.float64)
+        return self._weights[name]
 
     def squash(self, latents):
         """sign(k) * log(1 + |k|) of int latents, in fixed point, by table."""
@@ -118,7 +134,7 @@ class Predictor:
         return rows + self.first_row, centres
 
     def _weight(self, name):
-        return self.prior.weights[f"{self.chain}.bands.{self.band}.{name}"]
+        return self.prior.weight(f"{self.chain}.bands.{self.band}.{name}")
 
     def _enter(self, band, bands):
         while self.band < band:
@@ -134,7 +150,7 @@ class Predictor:
     def _refine(self, latents):
         """The context that the band just coded hands to the next one."""
         w = {
-            name: self.prior.weights[f"{self.chain}.refine.{self.band}.{name}"]
+            name: self.prior.weight(f"{self.chain}.refine.{self.band}.{name}")
             for name in ("0.weight", "0.bias", "2.weight", "2.bias")
         }
         seen = self.prior.squash(latents)

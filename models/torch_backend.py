@@ -87,6 +87,9 @@ class TorchTransform:
         """The noise at 1 / `size` of `shape` pieces from the piece at `place`."""
         return self._tensor(grain(*(PIECE // size * n for n in (*shape, *place)))[None])
 
+    def prepare_for(self, part, q, pieces):
+        """Nothing: there is one network for all parts."""
+
     @library_errors
     @torch.no_grad()
     def analyze(self, pixels, fine=False):

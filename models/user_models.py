@@ -8,12 +8,9 @@ $ODPIECE_MODELS, or $XDG_DATA_HOME/odpiece/models, or ~/.local/share/odpiece/mod
         weights.static*.safetensors     tables that were counted later, see tile_tables.py
 """
 
-import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +78,8 @@ def record_of(folder):
 
 def file_hash(path):
     """The SHA-256 of a file in hex, None where it cannot be read."""
+    import hashlib  # not needed to code a picture, as the two below
+
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -125,6 +124,9 @@ def new_model(name, force=False):
 @contextmanager
 def scratch_folder():
     """A context that gives an empty folder beside the models, removed at its end. Raises OutputError."""
+    import shutil
+    import tempfile
+
     try:
         models_folder().mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=models_folder()))

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from odpiece.codec.arguments import check_flag, check_whole
 from odpiece.codec.bands.coders import coder_of
-from odpiece.codec.bands.quantization import source
-from odpiece.codec.bands.refinement import ROUNDS, Search, refine
+from odpiece.codec.bands.quantization import draft, source
+from odpiece.codec.bands.refinement import ROUNDS, Search, refine, refine_once
 from odpiece.codec.bands.segments import decode_segments, encode_segments, join_groups, join_tokens
 from odpiece.codec.bands.tokens import first_groups
 from odpiece.codec.bands.windows import analyze, synthesize
@@ -37,6 +37,10 @@ class BandsContents(Contents):
             raise DamagedError("the file is cut or damaged: nothing of it can be decoded")
         whole = sum(part.whole for part in parts)
         return cls(header, tokens, model, groups, chunks, whole, complete=not partial)
+
+    @classmethod
+    def prepare(cls, model, header, look):
+        model.transform.prepare_for(look, header.q, header.rows * header.columns)
 
     def progress(self):
         for count in range(len(self.groups)):
@@ -94,10 +98,14 @@ class BandsPicture(Analyzed):
             segments, tokens = encode_segments(source_of, self._coder, header)
             return pack(header, tokens, segments, self._chunks), tokens
 
+        if ROUNDS[effort]:
+            self.model.transform.prepare_for("gradient", q, header.rows * header.columns)
         latents = self._latents_at(q)
         if last:
             self._latents, self._most = (), 0
         elif ROUNDS[effort]:
             latents = tuple(z.copy() if z.flags.writeable else z for z in latents)
         search = Search(self.model.transform, latents, q, self._coded, self._seen)
+        if ROUNDS[effort] == 1:
+            return refine_once(search, draft(latents, q, table), code)
         return refine(search, q, slope, code, ROUNDS[effort])

@@ -15,7 +15,7 @@ from odpiece.codec.bands.windows import area, crop, crop_tokens, padded_pixels, 
 from odpiece.models.interface import BANDS, LAMBDA, PIECE, step_size
 
 ROUNDS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # by effort, 0..9
-TILE, MARGIN = 12, 2  # pieces: larger pictures go through the synthesis in overlapping squares, to bound memory
+TILE, MARGIN = 24, 2  # pieces: larger pictures go through the synthesis in overlapping squares, to bound memory
 PACE = 0.5  # part of the way to what the gradient asks for, were the synthesis orthonormal
 OVERSHOT = 1.1  # times its least error so far: a piece above has gone too far. Cheaper tokens cost less error than that
 MOST_KEPT, LEAST_KEPT = 0.5, 0.02  # of a move that went too far
@@ -38,6 +38,14 @@ def refine(search, q, slope, code, rounds):
         del tokens  # before others take as much memory
         data, tokens = code(search.latents)
     return best
+
+
+def refine_once(search, tokens, code):
+    """The file that `code` makes after one move, from the picture of the draft `tokens`: most of what there is to find,
+    and so seldom a step too far that it is not measured (docs/decisions/speed.md).
+    """
+    search.measure(tokens, move=True)
+    return code(search.latents)[0]
 
 
 class Search:

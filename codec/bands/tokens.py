@@ -1,6 +1,5 @@
 """The tokens of a picture: what a payload codes, a checksum covers and a decoder needs."""
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +52,8 @@ class Tokens:
 
     @property
     def sha256(self):
+        import hashlib
+
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     @property

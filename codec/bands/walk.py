@@ -136,9 +136,9 @@ def _checked(latents):
 def _plain(channel, sizes, values):
     """Code numbers (n,) of so many bits each, sizes (n,), plain, size after size from 1 on; gives them, int64."""
     found = np.zeros(len(sizes), dtype=np.int64)
-    for n in np.unique(sizes[sizes > 0]):
+    for n in range(1, sizes.max(initial=0) + 1):
         at = sizes == n
-        found[at] = channel.uniform(1 << int(n), None if values is None else values[at].astype(np.int32), at.sum())
+        found[at] = channel.uniform(1 << n, None if values is None else values[at].astype(np.int32), at.sum())
     return found
 
 

@@ -21,19 +21,12 @@ from odpiece.formats.files import (
     with_suffix,
     write_bytes,
 )
-from odpiece.formats.images import (
-    SUFFIXES,
-    few_colours,
-    fitting_metadata,
-    keeps_alpha,
-    read_image,
-    resized,
-    write_image,
-)
+from odpiece.formats.png import pack_png
 from odpiece.formats.scales import AUTO, shown_scale
 from odpiece.models.interface import LOOKS
 from odpiece.models.library import load_model
 
+PNG = ".png"
 METRICS = {"ssim": "ms-ssim", "lpips": "st-lpips"}  # of targets that need odpiece[compare]
 
 
@@ -95,8 +88,14 @@ class Encoding:
     keep_names: bool = False
     preserve: bool = False
     scale: str = AUTO
-    candidates = SUFFIXES
     candidates_are = "pictures"
+
+    @property
+    def candidates(self):
+        """The suffixes of the files that are taken of folders."""
+        from odpiece.formats.images import SUFFIXES  # loads Pillow
+
+        return SUFFIXES
 
     @property
     def model(self):
@@ -117,6 +116,8 @@ class Encoding:
 
     def read(self, data, name):
         """The Picture in the bytes of the picture file `name`. Raises ImageError."""
+        from odpiece.formats.images import read_image
+
         options = {"keep": self.keep, "max_pixels": self.max_pixels, "allow_truncated": self.allow_truncated}
         return read_image(data, name, **options)
 
@@ -159,7 +160,7 @@ class Decoding:
     `preserve` pictures get the times of their files.
     """
 
-    suffix: str = ".png"
+    suffix: str = PNG
     tokens: int | None = None
     look: str = LOOKS[0]
     allow_partial: bool = False
@@ -188,7 +189,8 @@ class Decoding:
 
     def read(self, data):
         """The Contents of an .odp file's bytes. Raises as `read` and `read_partial` do."""
-        return (read_partial if self.allow_partial else read)(data, model=self.model, max_pixels=self.max_pixels)
+        reader = read_partial if self.allow_partial else read
+        return reader(data, model=self.model, max_pixels=self.max_pixels, look=self.look)
 
     def picture(self, contents):
         """uint8 of the shape that was encoded, or smaller by `max_side`."""
@@ -199,6 +201,10 @@ class Decoding:
         """`pixels`, uint8 (H, W) or (H, W, channels), or fewer of them, of the same proportions, by `max_side`."""
         height, width = pixels.shape[:2]
         factor = min(1.0, (self.max_side or MAX_PIXELS) / max(height, width))
+        if factor == 1.0:
+            return pixels
+        from odpiece.formats.images import resized
+
         return resized(pixels, *(max(1, round(side * factor)) for side in (height, width)))
 
     def write(self, contents, pixels):
@@ -206,16 +212,26 @@ class Decoding:
 
         Raises OptionError.
         """
-        grey = pixels.ndim == 2 or pixels.shape[2] == 2
         wanted = {} if self.strip else contents.metadata
-        metadata, lines = fitting_metadata(wanted, self.suffix, grey) if wanted else ({}, [])
-        return write_image(pixels, self.suffix, metadata), (*self._warnings(contents, pixels), *lines)
+        if self.suffix == PNG and not wanted:
+            return pack_png(pixels), self._missing(contents)
+        from odpiece.formats.images import fitting_metadata, write_image  # loads Pillow
 
-    def _warnings(self, contents, pixels):
+        grey = pixels.ndim == 2 or pixels.shape[2] == 2
+        metadata, lines = fitting_metadata(wanted, self.suffix, grey) if wanted else ({}, [])
+        warnings = *self._missing(contents), *self._not_held(pixels), *lines
+        return write_image(pixels, self.suffix, metadata), warnings
+
+    def _missing(self, contents):
+        if contents.complete:
+            return ()
+        whole = f"{contents.whole_segments} of {contents.header.segments} segments are whole"
+        return (f"cut or damaged: {contents.certain} tokens could be decoded, {whole}",)
+
+    def _not_held(self, pixels):
+        from odpiece.formats.images import few_colours, keeps_alpha
+
         lines = []
-        if not contents.complete:
-            whole = f"{contents.whole_segments} of {contents.header.segments} segments are whole"
-            lines.append(f"cut or damaged: {contents.certain} tokens could be decoded, {whole}")
         if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and not keeps_alpha(self.suffix):
             lines.append(f"{self.suffix} files have no transparency, the picture is laid on white")
         if pixels.ndim == 3 and (line := few_colours(self.suffix)):

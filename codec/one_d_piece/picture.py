@@ -31,6 +31,11 @@ class TileContents(Contents):
         whole = tokens.count == header.tiles * header.q
         return cls(header, tokens, model, groups, chunks, whole_segments=int(whole), complete=not partial)
 
+    @classmethod
+    def prepare(cls, model, header, look):
+        if model.backend == "onnx":
+            model.tile_tokenizer.prepare("decoder")
+
     def progress(self):
         for end in GROUP_ENDS[: len(self.groups)]:
             yield self.tokens.first(end)

@@ -18,8 +18,8 @@ HEAVY = {"numpy", "torch", "onnx", "onnxruntime", "constriction", "PIL", "safete
 def commands(command=cli, name="odpiece"):
     """(full name, command) of the command and of all below it."""
     yield name, command
-    for part, inner in getattr(command, "commands", {}).items():
-        yield from commands(inner, f"{name} {part}")
+    for part in command.list_commands(None) if isinstance(command, click.Group) else ():
+        yield from commands(command.get_command(None, part), f"{name} {part}")
 
 
 COMMANDS = dict(commands())

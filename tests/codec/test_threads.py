@@ -102,7 +102,7 @@ def test_the_first_error_ends_the_work(monkeypatch):
             raise ValueError(i)
         cancelled.wait()
 
-    monkeypatch.setattr(threads, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor", Pool)
     with pytest.raises(ValueError, match="0"):
         map_in_threads(fail_first, range(500))
     assert len(begun) <= 3

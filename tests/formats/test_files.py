@@ -7,7 +7,7 @@ import os
 import stat
 import subprocess
 import sys
-import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -92,13 +92,13 @@ def test_an_existing_file_is_kept_without_force(tmp_path):
 
 def test_a_file_that_appears_at_the_last_moment_is_kept_too(tmp_path, monkeypatch):
     """check_output has seen a free name; somebody else takes it before the new file gets it."""
-    real = tempfile.mkstemp
+    real = os.open
 
-    def mkstemp(*args, **kwargs):
+    def opened(name, *args, **kwargs):
         (tmp_path / "out").write_bytes(OLD)
-        return real(*args, **kwargs)
+        return real(name, *args, **kwargs)
 
-    monkeypatch.setattr(tempfile, "mkstemp", mkstemp)
+    monkeypatch.setattr(os, "open", opened)
     with pytest.raises(OutputExistsError):
         write_bytes(tmp_path / "out", NEW)
     assert (tmp_path / "out").read_bytes() == OLD
@@ -126,8 +126,10 @@ def test_a_dangling_link_counts_as_existing(tmp_path):
 @pytest.mark.parametrize("force", [False, True])
 def test_nothing_is_written_in_other_folders(force, tmp_path, monkeypatch):
     """The temporary file is in the output's folder: a rename from elsewhere may cross file systems."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    real, folders = os.open, []
+    monkeypatch.setattr(os, "open", lambda name, *args: folders.append(Path(name).parent) or real(name, *args))
     write_bytes(tmp_path / "out", NEW, force)
+    assert folders == [tmp_path]
     assert os.listdir(tmp_path) == ["out"]
 
 

@@ -76,19 +76,19 @@ def test_locks_that_other_threads_hold_are_free_in_a_forked_child(photo):
     inside, leave = Event(), Event()
 
     def hold():
-        with ONE_BLAS_THREAD, transform._locks["analysis"]:
+        with ONE_BLAS_THREAD, transform._locks["analysis", False]:
             inside.set()
             leave.wait()
 
     def free():
         with ONE_BLAS_THREAD:
-            return ONE_BLAS_THREAD._inside == 1 and transform._locks["analysis"].acquire(blocking=False)
+            return ONE_BLAS_THREAD._inside == 1 and transform._locks["analysis", False].acquire(blocking=False)
 
     thread = Thread(target=hold)
     thread.start()
     inside.wait()
     try:
-        assert in_child(free) and not transform._locks["analysis"].acquire(blocking=False)
+        assert in_child(free) and not transform._locks["analysis", False].acquire(blocking=False)
     finally:
         leave.set()
         thread.join()

@@ -315,7 +315,7 @@ class Watched:
 
     def __init__(self, transform, paint):
         self.analyze, self._error, self._paint = transform.analyze, transform.error, paint
-        self.asked = []
+        self.asked, self.prepare_for = [], transform.prepare_for
 
     def error(self, latents, q, pixels, importance, gradients):
         self.asked.append((pixels, importance))
@@ -324,8 +324,9 @@ class Watched:
         return self._error(latents, q, pixels, importance, gradients)
 
 
+@pytest.mark.parametrize("effort, times", [(1, {1}), (2, {3, 4})])  # with one step back
 @pytest.mark.parametrize("transparent", [False, True])
-def test_only_what_is_seen_counts(transparent, photo):
+def test_only_what_is_seen_counts(transparent, effort, times, photo):
     """Neither pixels that fill up the last pieces nor those behind an alpha of 0."""
     pixels, alpha = photo[60:160, :70], photo[60:160, :70, 0] // 64 * 64
     seen = np.zeros((128, 128), dtype=bool)
@@ -335,13 +336,13 @@ def test_only_what_is_seen_counts(transparent, photo):
     files = []
     for paint in (False, True):
         watched = Watched(load_model().transform, paint)
-        files.append(encode(given, 64, model=with_transform(watched)))
-        assert len(watched.asked) in (ROUNDS[EFFORT] + 1, ROUNDS[EFFORT] + 2)  # with one step back
+        files.append(encode(given, 64, effort=effort, model=with_transform(watched)))
+        assert len(watched.asked) in times
         for padded, importance in watched.asked:
             assert padded.dtype == np.uint8 and padded.shape == (128, 128, 3) and importance.dtype == np.float32
             np.testing.assert_array_equal(importance, seen)
             np.testing.assert_array_equal(padded[seen], pixels[seen[:100, :70]])
-    assert files[0] == files[1] == encode(given, 64)
+    assert files[0] == files[1] == encode(given, 64, effort=effort)
 
 
 @pytest.mark.parametrize("look", ["Natural", "", None, 1])
