@@ -3,6 +3,8 @@
 Inside the package an index tells each model's weights file and SHA-256. The user's folder is as user_models.py says.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from contextlib import contextmanager, suppress
@@ -37,7 +39,7 @@ class Model:
     the file has not what a model needs. A pickled model is its name and hash: where it is read, it must be installed.
     """
 
-    def __init__(self, name, path, sha256, backend="onnx", device="cpu"):
+    def __init__(self, name: str, path: Path, sha256: str, backend: str = "onnx", device: str = "cpu") -> None:
         self.name, self.path, self.sha256 = name, path, sha256
         self.backend, self.device = backend, device
         self.fingerprint = bytes.fromhex(sha256)[:FINGERPRINT_BYTES]
@@ -171,7 +173,7 @@ def user_models(backend="onnx", device="cpu"):
     return found
 
 
-def load_model(name=None, backend="onnx", device="cpu"):
+def load_model(name: str | os.PathLike[str] | None = None, backend: str = "onnx", device: str = "cpu") -> Model:
     """The model `name` on a backend and a device (see backends.py).
 
     It is one of the package (the default for None), one of the user, or named by the path of a weights file or of a
