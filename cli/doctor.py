@@ -63,6 +63,7 @@ def _facts():
     models = attempt("models", _models)
     known = isinstance(models, list)
     facts["models"] = {model.name: attempt(model.name, _verified, model) for model in models} if known else models
+    facts["other released models"] = attempt("other released models", _missing_models)
     facts["self-test"] = _self_test(attempt)
     return facts, faults
 
@@ -119,9 +120,18 @@ def _devices():
 
 
 def _models():
-    from odpiece.models.library import packaged_models, user_models
+    from odpiece.models.library import companion_models, packaged_models, user_models
 
-    return packaged_models() + user_models()
+    return packaged_models() + companion_models() + user_models()
+
+
+def _missing_models():
+    """{name: text} of the released models that are not installed, without which some files cannot be opened."""
+    from odpiece.models.library import companion_models, packaged_models, released_models
+
+    installed = {model.sha256 for model in packaged_models() + companion_models()}
+    missing = [model for model in released_models() if model.sha256 not in installed]
+    return {model.name: f"not installed: pip install {model.distribution}" for model in missing} or "none"
 
 
 def _verified(model):

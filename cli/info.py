@@ -8,6 +8,8 @@ from odpiece.cli.many import many_inputs
 from odpiece.cli.options import errors_about, max_pixels_option, model_option, shown_input
 from odpiece.formats.scales import by_true_size, shown_scale
 
+NO_RELEASE = "none: it is opened where its model is installed"
+
 
 @click.command()
 @many_inputs
@@ -33,6 +35,7 @@ def _text(facts):
     """The lines for people; those of several files have an empty line between them."""
     groups = facts.pop("bits_per_group")
     facts["chunks"] = ", ".join(f"{name} {size}" for name, size in facts["chunks"].items()) or "none"
+    facts["release"] = f"odpiece {facts['release']} or later" if facts["release"] else NO_RELEASE
     lines = [f"{name:<10}{value}" for name, value in facts.items()]
     lines.append("bits per group (block size and number of the group; in tiles the last token):")
     lines += [f"  {name:<10}{value:>10.1f}" for name, value in groups.items()]
@@ -40,6 +43,8 @@ def _text(facts):
 
 
 def _facts(contents, size):
+    from odpiece.models.library import release_of
+
     header = contents.header
     return {
         "width": header.width,
@@ -53,6 +58,7 @@ def _facts(contents, size):
         "bpp": round(8 * size / (header.width * header.height), 5),
         "raw_bits": contents.raw_bits,
         "model": f"{contents.model.name} {contents.model.fingerprint.hex()}",
+        "release": release_of(contents.model),
         "coder": header.coder.name.lower(),
         "segments": header.segments,
         "chunks": {chunk.name: len(chunk.data) for chunk in contents.chunks},

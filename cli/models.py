@@ -24,9 +24,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON
 @json_option
 def list_models(as_json):
     """List the models: name, family, size, and the fingerprint that .odp files know them by."""
-    from odpiece.models.library import packaged_models, user_models
+    from odpiece.models.library import companion_models, packaged_models, user_models
 
     rows = [(model, "in the package") for model in packaged_models()]
+    rows += [(model, "in a companion") for model in companion_models()]
     rows += [(model, "of the user") for model in user_models()]
     if as_json:
         for model, where in rows:

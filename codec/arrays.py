@@ -4,6 +4,10 @@ Each 64x64 piece has up to 4096 tokens, coarse to fine; a token is three integer
 the picture needs nothing, see models/interface.py.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from odpiece.codec.arguments import check_count, check_look, check_model, check_size, to_array
@@ -14,9 +18,15 @@ from odpiece.formats.errors import OptionError
 from odpiece.formats.resampling import enlarged
 from odpiece.formats.scales import AUTO, scales_of, small_side
 from odpiece.models.interface import BANDS_FAMILY, LATENTS_PER_TOKEN, LOOKS, PIECE
+from odpiece.models.library import Model
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from odpiece.formats.pixels import AnyPicture, FileBytes, Pixels
 
 
-def encode_tokens(pixels, q=64, *, scale=1, **options):
+def encode_tokens(pixels: AnyPicture, q: int = 64, *, scale: int | str = 1, **options: Any) -> NDArray[np.int16]:
     """int16 (rows, columns, q, 3): the tokens that `encode` codes of a picture of rows x columns pieces.
 
     At `scale` "1/2" or "1/4" the pieces are those of the small picture, each of 4 or 16 times q tokens. Arguments as
@@ -32,13 +42,21 @@ def encode_tokens(pixels, q=64, *, scale=1, **options):
     return read_tokens(encode(pixels, q, scale=scale, **options), model=options.get("model"))
 
 
-def read_tokens(data, **options):
+def read_tokens(data: FileBytes, **options: Any) -> NDArray[np.int16]:
     """int16 (rows, columns, limit, 3): the tokens in an .odp file's bytes. Arguments and errors as of `decode`."""
     contents = read(data, **options)
     return contents.tokens.to_array(contents.header.limit)
 
 
-def decode_tokens(tokens, q, *, size=None, scale=1, look=LOOKS[0], model=None):
+def decode_tokens(
+    tokens: NDArray[Any],
+    q: float,
+    *,
+    size: tuple[int, int] | None = None,
+    scale: int | str = 1,
+    look: str = LOOKS[0],
+    model: Model | None = None,
+) -> Pixels:
     """uint8 (H, W, 3): the picture of integer `tokens` (rows, columns, n, 3), n in 1..4096, also fewer than q.
 
     `q` and `scale` are those they were encoded at: they set the quantization step; `size` (H, W) is the picture's true

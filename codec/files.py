@@ -1,6 +1,9 @@
 """The door to the codec: pixels to the bytes of an .odp file and back, whatever family its model is of."""
 
+from __future__ import annotations
+
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from odpiece.codec.arguments import check_bytes, check_coder, check_count, check_look, check_max_pixels, check_model
 from odpiece.codec.family import EFFORT
@@ -10,7 +13,10 @@ from odpiece.formats.container import MAX_PIXELS
 from odpiece.formats.errors import DamagedError, OptionError
 from odpiece.formats.scales import AUTO, scales_of, shown_scale
 from odpiece.models.interface import BANDS_FAMILY, LOOKS, ONE_D_PIECE, TOKENS
-from odpiece.models.library import find_model
+from odpiece.models.library import Model, find_model
+
+if TYPE_CHECKING:
+    from odpiece.formats.pixels import AnyPicture, FileBytes, Pixels
 
 
 def _bands():
@@ -28,7 +34,7 @@ def _one_d_piece():
 FAMILIES = {BANDS_FAMILY: _bands, ONE_D_PIECE: _one_d_piece}  # each imported when it is first asked for its Analyzed
 
 
-def encode(pixels, q=64, *, effort=EFFORT, **options):
+def encode(pixels: AnyPicture, q: int = 64, *, effort: int = EFFORT, **options: Any) -> bytes:
     """The bytes of an .odp file.
 
     `pixels` is a Pillow image, or uint8 sRGB of any height H and width W from 1: (H, W, 3), with alpha (H, W, 4),
@@ -68,7 +74,14 @@ def analyzed(pixels, *, scale=1, **options):
     return picture.at(picture.scales[0])
 
 
-def decode(data, *, tokens=None, look=LOOKS[0], model=None, max_pixels=MAX_PIXELS):
+def decode(
+    data: FileBytes,
+    *,
+    tokens: int | None = None,
+    look: str = LOOKS[0],
+    model: Model | None = None,
+    max_pixels: float = MAX_PIXELS,
+) -> Pixels:
     """The picture of an .odp file's bytes, uint8, of the shape that was given to `encode`.
 
     `tokens` (1..4096) decodes only the first so many of each 64x64 pixels: a coarser picture; `look` is "faithful",
@@ -81,7 +94,7 @@ def decode(data, *, tokens=None, look=LOOKS[0], model=None, max_pixels=MAX_PIXEL
     return contents.picture(contents.tokens if tokens is None else contents.first(tokens), look)
 
 
-def truncate(data, tokens, *, model=None, max_pixels=MAX_PIXELS):
+def truncate(data: FileBytes, tokens: int, *, model: Model | None = None, max_pixels: float = MAX_PIXELS) -> bytes:
     """The bytes of an .odp file of the first `tokens` (1..4096) tokens of all 64x64 pixels of the picture in `data`.
 
     The picture is not needed and no pixel is computed; chunks are kept. Raises as `decode` does.

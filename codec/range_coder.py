@@ -140,6 +140,31 @@ class Reader(_Channel):
             raise DamagedError("the file is cut or damaged") from None
 
 
+class WholeReader(Reader):
+    """A Reader that notices bytes appended to its payload: without its last byte the payload would mean the same."""
+
+    def __init__(self, payload):
+        super().__init__(payload)
+        self._shorter = _decoder(payload[:-1], b"\0") if payload else None
+
+    def _code(self, model, symbols, count):
+        symbols = super()._code(model, symbols, count)
+        if self._shorter and not self._agrees(model, symbols):
+            self._shorter = None
+        return symbols
+
+    def _agrees(self, model, symbols):
+        try:
+            return (self._shorter.decode(model, len(symbols)) == symbols).all()
+        except AssertionError:
+            return False
+
+    def check_end(self):
+        """To be called after the last symbol. Raises DamagedError if the payload is longer than a Writer's."""
+        if self._shorter:
+            raise DamagedError("the file is damaged: bytes were appended to it")
+
+
 class Cut(Exception):
     """A payload's end was reached: `known` (bool, (n,)) says which of `symbols` (int32, (n,)) are certain."""
 

@@ -6,10 +6,13 @@ linearly. So a few encodings of the same latents find the target: the rule of fa
 by what is typical. Where several scales are to choose from the smallest picture, which costs least, is searched first.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import partial
 from math import ceil, exp, floor, inf, log
 from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +20,9 @@ from odpiece.codec.family import EFFORT
 from odpiece.codec.files import scaled
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import LOOKS, TOKENS
+
+if TYPE_CHECKING:
+    from odpiece.formats.pixels import AnyPicture
 
 STEEPNESS = 2.0  # the slope is (q / exp(position))^STEEPNESS: bytes fall with it about as fast as with q
 LOWEST, HIGHEST = -log(2.0), log(TOKENS)  # positions; the lowest is q = 1 at a slope of 4
@@ -64,7 +70,7 @@ class Trial:
     data: bytes
 
 
-def encode_to_size(pixels, size, *, effort=EFFORT, **options):
+def encode_to_size(pixels: AnyPicture, size: int, *, effort: int = EFFORT, **options: Any) -> bytes:
     """The bytes of the best .odp file of at most `size` bytes, 1 or more; arguments as of `encode`.
 
     Raises OptionError where no quality makes a file so small.
@@ -73,7 +79,7 @@ def encode_to_size(pixels, size, *, effort=EFFORT, **options):
     return _best_of_size(scaled(pixels, **options), min(size, ANY_SIZE), effort)
 
 
-def encode_to_bpp(pixels, bits, *, effort=EFFORT, **options):
+def encode_to_bpp(pixels: AnyPicture, bits: float, *, effort: int = EFFORT, **options: Any) -> bytes:
     """The bytes of the best .odp file of at most `bits` a pixel, more than 0; arguments as of `encode`.
 
     Raises OptionError where no quality makes a file so small.
@@ -104,7 +110,7 @@ def _best_of_size(picture, size, effort):
     return best
 
 
-def encode_to_psnr(pixels, decibels, **options):
+def encode_to_psnr(pixels: AnyPicture, decibels: float, **options: Any) -> bytes:
     """The bytes of the smallest .odp file of at least this PSNR in dB; arguments as of `encode`.
 
     Raises OptionError where no quality reaches it.

@@ -63,9 +63,10 @@ from typing import NamedTuple
 
 from odpiece.formats.chunks import Chunk, pack_chunks, read_chunks
 from odpiece.formats.errors import DamagedError, ImageError, NotOdpError, OptionError, VersionError
+from odpiece.formats.rounds import interleave, separate
 from odpiece.formats.scales import SCALES, by_true_size, small_side
 from odpiece.formats.tiles import MOST_TOKENS, Layout
-from odpiece.formats.varints import pack_varint, read_varint
+from odpiece.formats.varints import MAX_BYTES, pack_varint, read_varint
 
 MAGIC = b"\x9dP"
 VERSION = 1
@@ -80,7 +81,7 @@ MODEL_BYTES = 4
 PIECE = 64  # pixels along the side of a piece
 SEGMENTS = {16: 64, 64: 32, 2048: 16, MOST_Q: 8}  # up to each q the most pieces along the side of a segment
 SEGMENT_CHECKSUM = 2  # bytes
-ROUNDS = 16  # parts in which the payloads of several segments take turns
+MAX_ROW = MAX_BYTES + SEGMENT_CHECKSUM  # bytes of a row of the segment table
 MOST_BYTES = 90_000  # that the payload of a piece can take: all latents escaped, at 54 bits each, and more
 MOST_TILE_BYTES = 1_000  # that the payload of a tile can take: 24 bits a token, and more
 
@@ -216,7 +217,7 @@ def pack(header, segments, chunks=()):
     parts = [_pack_fields(header), header.checksum.to_bytes(header.checksum_bytes, "big"), pack_chunks(chunks)]
     if len(segments) > 1:
         parts += [pack_varint(len(s.payload)) + s.checksum.to_bytes(SEGMENT_CHECKSUM, "big") for s in segments]
-    return b"".join(parts) + _interleave([segment.payload for segment in segments])
+    return b"".join(parts) + interleave([segment.payload for segment in segments])
 
 
 def unpack(data, *, max_pixels=MAX_PIXELS, partial=False):
@@ -309,41 +310,27 @@ def _checked_payload(data, at, header, length):
 
 def _read_segments(data, at, header, partial):
     """The StoredSegments of a file of more than one, whose table starts at `at`."""
-    if (len(data) - at) // (1 + SEGMENT_CHECKSUM) < header.segments:  # before anything of that size is made
-        raise DamagedError(f"the file is cut or damaged: it is too short for {header.segments} segments")
-    table = []
-    for _ in range(header.segments):
-        length, at = read_varint(data, at)
-        table.append((length, int.from_bytes(data[at : at + SEGMENT_CHECKSUM], "big")))
-        at += SEGMENT_CHECKSUM
+    table, at = _read_table(data, at, header.segments)
     if at > len(data):
-        raise DamagedError("the file ends inside its segment table")
+        if not partial:
+            raise DamagedError(f"the file is cut or damaged: it is too short for {header.segments} segments")
+        return (StoredSegment(b"", whole=False),) * header.segments
     lengths = [length for length, _ in table]
     if max(lengths) > MOST_BYTES * header.segment_side**2:
         raise DamagedError("the segment table is damaged")
     if sum(lengths) != len(data) - at and not partial:
         raise DamagedError("the file is cut or damaged: its segments take more or fewer bytes than there are")
-    payloads = _separate(bytes(data[at:]), lengths)
+    payloads = separate(bytes(data[at:]), lengths)
     return tuple(
         StoredSegment(payload, stored, len(payload) == length) for payload, (length, stored) in zip(payloads, table)
     )
 
 
-def _turns(lengths):
-    """The order of parts in a file: (segment, start, end) for payloads of these lengths."""
-    return [
-        (i, r * length // ROUNDS, (r + 1) * length // ROUNDS) for r in range(ROUNDS) for i, length in enumerate(lengths)
-    ]
-
-
-def _interleave(payloads):
-    return b"".join(payloads[i][start:end] for i, start, end in _turns([len(p) for p in payloads]))
-
-
-def _separate(data, lengths):
-    """What `data` holds of each payload: all, or less where its end is missing."""
-    payloads, at = [bytearray() for _ in lengths], 0
-    for i, start, end in _turns(lengths):
-        payloads[i] += data[at : at + end - start]
-        at += end - start
-    return [bytes(payload) for payload in payloads]
+def _read_table(data, at, segments):
+    """([(length, checksum)], position after them) of a segment table; a position beyond the end where it is cut."""
+    padded, table = bytes(data) + b"\1" * MAX_ROW, []
+    while len(table) < segments and at <= len(data):
+        length, at = read_varint(padded, at)
+        table.append((length, int.from_bytes(padded[at : at + SEGMENT_CHECKSUM], "big")))
+        at += SEGMENT_CHECKSUM
+    return table, at

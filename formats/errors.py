@@ -72,7 +72,7 @@ class DeviceError(OdpieceError):
     exit_code = 12
 
 
-def told(error):
+def told(error: BaseException) -> str:
     """An exception as one line, its kind first unless it is ours."""
     lines = str(error).splitlines() or [""]
     return lines[0] if isinstance(error, OdpieceError) else f"{type(error).__name__}: {lines[0]}"

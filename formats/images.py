@@ -14,7 +14,7 @@ from odpiece.formats.colours import fits, to_srgb
 from odpiece.formats.container import MAX_PIXELS
 from odpiece.formats.depth import DEEP_MODES, to_eight_bits
 from odpiece.formats.errors import ImageError
-from odpiece.formats.metadata import is_short, kept_metadata, orientation_of
+from odpiece.formats.metadata import exif_of_tags, is_short, kept_metadata, orientation_of
 from odpiece.formats.opening import PLUGINS, open_picture, pillow_settings, said, sample_bits
 from odpiece.formats.writing import WRITERS, few_colours, fitting_metadata, keeps_alpha, resized, suffix_of, write_image
 
@@ -103,9 +103,8 @@ def _to_picture(im, bits, keep, notes):
         notes.insert(0, "more than 8 bits a channel are reduced to 8")
     if im.mode == "CMYK":
         notes.append("CMYK colours are converted to sRGB")
-    if "exif" in keep and not info.get("exif") and len(_tags(im)):
-        notes.append("the tags of this kind of file are not kept as EXIF")
-    metadata = kept_metadata(info, keep, notes)
+    tags = {} if info.get("exif") or "exif" not in keep else {"exif": exif_of_tags(_tags(im), notes)}
+    metadata = kept_metadata(info | tags, keep, notes)
     im, profile = to_eight_bits(_upright(im), bits), _profile(im, notes)
     if "icc" in keep and im.mode in ("CMYK", "LAB") and info.get("icc_profile"):
         notes.append(f"the {im.mode} profile is not kept")
@@ -134,7 +133,7 @@ def _tags(im):
     try:
         return im.getexif()
     except Exception:  # broken EXIF data says nothing
-        return {}
+        return Image.Exif()
 
 
 def _upright(im):

@@ -3,11 +3,22 @@
 import re
 import struct
 
+from PIL.ExifTags import IFD, Base
+from PIL.Image import Exif
+
 from odpiece.formats.chunks import MAX_CHUNK
 
 MOST = MAX_CHUNK - (1 << 13)  # bytes: a zlib stream of what cannot be compressed is a little longer
 UPRIGHT = 1
 ORIENTATION, SHORT = 0x0112, 3  # the EXIF tag, and its type
+# The tags that describe a picture, of those beside which a TIFF file says how its pixels are stored
+DESCRIBING = frozenset(
+    Base[name]
+    for name in (
+        "ImageDescription Make Model XResolution YResolution ResolutionUnit Software DateTime Artist HostComputer "
+        "Copyright Rating RatingPercent XPTitle XPComment XPAuthor XPKeywords XPSubject"
+    ).split()
+)
 TIFF_NAMESPACE = rb"xmlns:([\w.-]+)\s*=\s*[\"']http://ns\.adobe\.com/tiff/1\.0/[\"']"
 NAMES = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}  # in Pillow
 
@@ -30,6 +41,44 @@ def is_short(name, value, notes):
     if len(value) > MOST:
         notes.append(f"the {name} is not kept: it has {len(value)} bytes, at most {MOST} are kept")
     return len(value) <= MOST
+
+
+def exif_of_tags(tags, notes):
+    """EXIF bytes of what the tags of a TIFF file, a Pillow Exif, say of its picture; empty where they say nothing.
+
+    The orientation is left out. `notes` gets a line where tags cannot be written.
+    """
+    exif = Exif()
+    described = {tag: value for tag, value in tags.items() if tag in DESCRIBING}
+    lost = _copy(described, exif, exif)
+    for directory in (IFD.Exif, IFD.GPSInfo):
+        if found := {tag: value for tag, value in tags.get_ifd(directory).items() if tag != IFD.Interop}:
+            lost += _copy(found, exif.get_ifd(directory), exif)
+    if lost:
+        notes.append(f"{lost} EXIF tags are broken and not kept")
+    return exif.tobytes() if _says_something(exif) else b""
+
+
+def _copy(values, directory, exif):
+    """Put {tag: value} into a directory of `exif`; gives how many cannot be written and are left out."""
+    lost = 0
+    for tag, value in values.items():
+        directory[tag] = value
+        if not _can_be_written(exif):
+            del directory[tag]
+            lost += 1
+    return lost
+
+
+def _can_be_written(exif):
+    try:
+        return bool(exif.tobytes())
+    except Exception:  # of many kinds, for values that do not fit their tags
+        return False
+
+
+def _says_something(exif):
+    return len(exif) > 0 or any(exif.get_ifd(directory) for directory in (IFD.Exif, IFD.GPSInfo))
 
 
 def upright_exif(exif):

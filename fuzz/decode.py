@@ -16,7 +16,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["odpiece"]):
-    from odpiece.codec.files import read_partial
+    from odpiece.codec.files import read_partial, truncate
     from odpiece.formats.container import unpack
     from odpiece.formats.errors import OdpieceError
     from odpiece.formats.pillow_plugin import OdpImageFile
@@ -33,6 +33,7 @@ def read(data):
             return
         contents = read_partial(data)
         contents.picture(contents.tokens)
+        truncate(data, 3)
     except OdpieceError:
         pass
     try:

@@ -1,7 +1,10 @@
-"""The models: those inside the package, those in the user's folder, and weights files anywhere.
+"""The models: in the package, in companion distributions, in the user's folder, and weights files anywhere.
 
-Inside the package an index tells each model's weights file and SHA-256. The user's folder is as user_models.py says.
+Inside the package an index tells each model's weights file and SHA-256, and released models, see released.py. Companion
+distributions hold further ones, see companions.py. The user's folder is as user_models.py says.
 """
+
+from __future__ import annotations
 
 import json
 import os
@@ -13,7 +16,9 @@ from safetensors import safe_open
 
 from odpiece.formats.errors import DamagedError, OdpieceError, OptionError, UnknownModelError
 from odpiece.models.backends import choose_device, load_backend
+from odpiece.models.companions import companion_folders
 from odpiece.models.interface import BANDS_FAMILY, FACTS, ONE_D_PIECE
+from odpiece.models.released import released_in
 from odpiece.models.user_models import RECORD, file_hash, record_of, user_folders
 
 FINGERPRINT_BYTES = 4
@@ -36,7 +41,7 @@ class Model:
     the file has not what a model needs. A pickled model is its name and hash: where it is read, it must be installed.
     """
 
-    def __init__(self, name, path, sha256, backend="onnx", device="cpu"):
+    def __init__(self, name: str, path: Path, sha256: str, backend: str = "onnx", device: str = "cpu") -> None:
         self.name, self.path, self.sha256 = name, path, sha256
         self.backend, self.device = backend, device
         self.fingerprint = bytes.fromhex(sha256)[:FINGERPRINT_BYTES]
@@ -173,10 +178,19 @@ def packaged_models():
     return [load_model(name) for name in sorted(_index()["models"], key=lambda name: (name != default, name))]
 
 
+def companion_models(backend="onnx", device="cpu"):
+    """The Models in companion distributions; those too damaged to be one are left out."""
+    return _sound_models(companion_folders(), backend, device)
+
+
 def user_models(backend="onnx", device="cpu"):
     """The Models in the user's folder, by name; those too damaged to be one are left out."""
+    return _sound_models(user_folders(), backend, device)
+
+
+def _sound_models(folders, backend, device):
     found = []
-    for folder in user_folders():
+    for folder in folders:
         with suppress(DamagedError):
             model = _in_folder(folder, backend, device)
             model.facts  # noqa: B018
@@ -184,7 +198,7 @@ def user_models(backend="onnx", device="cpu"):
     return found
 
 
-def load_model(name=None, backend="onnx", device="cpu"):
+def load_model(name: str | os.PathLike[str] | None = None, backend: str = "onnx", device: str = "cpu") -> Model:
     """The model `name` on a backend and a device (see backends.py).
 
     It is one of the package (the default for None), one of the user, or named by the path of a weights file or of a
@@ -197,7 +211,7 @@ def load_model(name=None, backend="onnx", device="cpu"):
     name = name or _index()["default"]
     if name in _index()["models"]:
         return _packaged(name, backend, device)
-    folders = {folder.name: folder for folder in user_folders()}
+    folders = {folder.name: folder for folder in (*user_folders(), *companion_folders())}
     folder = folders.get(name, Path(name))
     if os.path.isdir(folder):
         return _in_folder(folder, backend, device)
@@ -216,12 +230,28 @@ def find_model(fingerprint, backend="onnx", device="cpu"):
     for name, entry in _index()["models"].items():
         if entry["sha256"].startswith(fingerprint.hex()):
             return _packaged(name, backend, device)
-    for model in user_models(backend, device):
+    for model in (*companion_models(backend, device), *user_models(backend, device)):
         if model.owns(fingerprint):
             return model
-    raise UnknownModelError(
-        f"made with model {fingerprint.hex()}, which is not installed: update odpiece, or give --model PATH"
-    )
+    raise UnknownModelError(_where_to_find(fingerprint))
+
+
+def _where_to_find(fingerprint):
+    """A line on a model that is not installed."""
+    for model in released_models():
+        if model.sha256.startswith(fingerprint.hex()):
+            return f"made with model {model.name}, which is not installed: pip install {model.distribution}"
+    return f"made with model {fingerprint.hex()}, which is not installed: update odpiece, or give --model PATH"
+
+
+def released_models():
+    """The Released models that this odpiece knows, installed or not."""
+    return released_in(_index())
+
+
+def release_of(model):
+    """The first release that opens files of a Model, None where no release had it."""
+    return next((released.since for released in released_models() if released.sha256 == model.sha256), None)
 
 
 def _find_again(name, path, sha256, backend, device):

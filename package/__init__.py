@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'odpiece' has no attribute {name!r}")
     if name == "__version__":
@@ -38,5 +38,5 @@ def __getattr__(name):
     return getattr(codec, name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -9,10 +9,12 @@ import sys
 import zipfile
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from PIL import Image
 
+from odpiece.cli.main import cli
 from odpiece.codec import decode, encode
 
 SHARE = Path(__file__).resolve().parent.parent / "share"
@@ -135,3 +137,33 @@ def test_the_thumbnailer_makes_a_thumbnail(made_before, tmp_path, photo):
         assert thumbnail.format == "PNG"
         np.testing.assert_array_equal(np.asarray(thumbnail), decode(data, tokens=64))
     assert entry["MimeType"].split(";") == ["image/x-odp", ""]
+
+
+MAN = SHARE / "man" / "man1" / "odpiece.1"
+
+
+def test_the_man_page_has_every_command_and_option():
+    """scripts/man_page.py writes it; here only what a change of odpiece changes counts, not how click words it."""
+    text = MAN.read_text().replace("\\-", "-")
+    seen = 0
+    for name, command in commands():
+        assert f".SH {name.upper()}\n" in text
+        part = text.split(f".SH {name.upper()}\n")[1].split("\n.SH ")[0]
+        options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
+        assert [option.name for option in options if f"{max(option.opts, key=len)}" not in part] == []
+        seen += len(options)
+    assert seen > 100
+
+
+def commands(command=cli, name="odpiece"):
+    yield name, command
+    for part, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, f"{name} {part}")
+
+
+def test_the_man_page_is_shown_as_it_should_be():
+    require("groff")
+    shown = subprocess.run(["groff", "-man", "-Tascii", "-ww", MAN], capture_output=True, text=True, check=True)
+    assert shown.stderr == ""
+    assert "odpiece encode photo.png -q 64    writes photo.odp" in shown.stdout
+    assert "an .odp file that is cut or damaged" in shown.stdout

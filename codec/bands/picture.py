@@ -33,7 +33,7 @@ class BandsContents(Contents):
         parts = decode_segments(stored, coder_of(header.coder, model), header, partial)
         tokens = join_tokens([part.tokens for part in parts], header)
         groups = join_groups([part.groups for part in parts])
-        if not groups and len(parts) > 1:
+        if not groups and len(parts) > 1 and all(part.whole for part in stored):
             raise DamagedError("the file is cut or damaged: nothing of it can be decoded")
         whole = sum(part.whole for part in parts)
         return cls(header, tokens, model, groups, chunks, whole, complete=not partial)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from odpiece.codec.bands.tokens import Tokens, zero_tokens
 from odpiece.codec.bands.walk import walk
 from odpiece.codec.family import GroupBits
-from odpiece.codec.range_coder import CutReader, Reader, Writer
+from odpiece.codec.range_coder import CutReader, Reader, WholeReader, Writer
 from odpiece.codec.threads import map_in_threads
 from odpiece.formats.container import StoredSegment, checksum, segment_checksum
 from odpiece.formats.errors import DamagedError
@@ -82,9 +82,9 @@ def decode_segments(stored, coder, header, partial=False):
         try:
             if part.whole:
                 return _decode_whole(part, coder, header, segment)
-        except DamagedError:
+        except DamagedError as error:
             if not partial:
-                raise DamagedError(_message(segment, len(stored))) from None
+                raise DamagedError(_message(segment, len(stored), error)) from None
             if len(stored) > 1:
                 return _missing(segment)
         return Decoded(*_walk(CutReader(part.payload), coder, header, segment), whole=False)
@@ -98,13 +98,21 @@ def _walk(channel, coder, header, segment, source=None):
 
 
 def _decode_whole(part, coder, header, segment):
-    tokens, groups = _walk(Reader(part.payload), coder, header, segment)
     if part.checksum is None:
-        intact = checksum(header, *tokens.buffers()) == header.checksum
-    else:
-        intact = segment_checksum(header, *tokens.buffers()) == part.checksum
-    if not intact:
+        return _decode_only(part, coder, header, segment)
+    tokens, groups = _walk(Reader(part.payload), coder, header, segment)
+    if segment_checksum(header, *tokens.buffers()) != part.checksum:
         raise DamagedError("the checksum does not match")
+    return Decoded(tokens, groups)
+
+
+def _decode_only(part, coder, header, segment):
+    """Decode the one segment of a file, whose length stands nowhere."""
+    reader = WholeReader(part.payload)
+    tokens, groups = _walk(reader, coder, header, segment)
+    if checksum(header, *tokens.buffers()) != header.checksum:
+        raise DamagedError("the file is cut or damaged")
+    reader.check_end()
     return Decoded(tokens, groups)
 
 
@@ -113,9 +121,9 @@ def _missing(segment):
     return Decoded(zero_tokens(rows, columns), [], whole=False)
 
 
-def _message(segment, count):
+def _message(segment, count, error):
     if count == 1:
-        return "the file is cut or damaged"
+        return str(error)
     return f"segment {segment.number} of {count} is damaged: --allow-partial decodes the others"
 
 

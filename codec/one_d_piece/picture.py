@@ -8,7 +8,7 @@ from odpiece.codec.channels import to_colours
 from odpiece.codec.family import EFFORT, Analyzed, Contents, pack
 from odpiece.codec.one_d_piece.tiles import NO_TOKENS, cut, join
 from odpiece.codec.one_d_piece.tokens import GROUP_ENDS, TileTokens, raw_table, walk
-from odpiece.codec.range_coder import CutReader, Reader, Writer
+from odpiece.codec.range_coder import CutReader, WholeReader, Writer
 from odpiece.formats.container import CoderId, StoredSegment
 from odpiece.formats.errors import DamagedError, OptionError, UnknownModelError
 from odpiece.formats.tiles import MOST_TOKENS, TILE, VOCABULARY, Layout
@@ -26,8 +26,10 @@ class TileContents(Contents):
         if model.family != ONE_D_PIECE:
             raise DamagedError(f"the header is damaged: model {model.name} has no tiles")
         (part,), table = stored, _table_to_read(header, model)
-        reader = CutReader(part.payload) if partial else Reader(part.payload)
+        reader = CutReader(part.payload) if partial else WholeReader(part.payload)
         tokens, groups = walk(reader, table, header.tiles, header.q)
+        if not partial:
+            reader.check_end()
         whole = tokens.count == header.tiles * header.q
         return cls(header, tokens, model, groups, chunks, whole_segments=int(whole), complete=not partial)
 

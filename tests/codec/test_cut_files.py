@@ -72,6 +72,19 @@ def test_without_permission_a_cut_file_is_an_error(photo):
 
 
 @pytest.mark.parametrize("coder", CoderId)
+@pytest.mark.parametrize("q", [1, 64, 300])
+@pytest.mark.parametrize("more", [b"\0", b"\x01", b"\xff", b"and more than a word"])
+def test_appended_bytes_are_damage(photo, coder, q, more):
+    """Of a file of one segment, whose length stands nowhere. They may change the last tokens, and no others."""
+    data = encode(photo[:128, :128], q, coder=coder)
+    with pytest.raises(DamagedError):
+        read(data + more)
+    part, whole = read_partial(data + more), read(data)
+    assert not part.complete
+    assert sum(np.count_nonzero(a != b) for a, b in zip(part.tokens.bands, whole.tokens.bands)) < 20
+
+
+@pytest.mark.parametrize("coder", CoderId)
 @pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 50, 64, 65, 199, 200, 1024, 4096])
 def test_truncate_keeps_exactly_the_first_tokens(photo, coder, count):
     data = encode(photo[:128], 200, coder=coder)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from odpiece.codec.range_coder import Cut, CutReader, Reader, Writer, bits, row_total
+from odpiece.codec.range_coder import Cut, CutReader, Reader, WholeReader, Writer, bits, row_total
 from odpiece.formats.errors import DamagedError
 
 TOTAL = 1 << 24
@@ -37,6 +37,17 @@ def decoded(payload, table, rows):
         return None
 
 
+def is_whole(payload, table, rows, symbols):
+    """Whether a payload decodes to the symbols and has no bytes too many."""
+    reader = WholeReader(payload)
+    try:
+        found = reader.symbols(table, rows, None)
+        reader.check_end()
+    except DamagedError:
+        return False
+    return np.array_equal(found, symbols)
+
+
 def assert_shortest(payload, table, rows, symbols):
     """It decodes, with or without zeros after it, and without its last byte it does not."""
     np.testing.assert_array_equal(decoded(payload, table, rows), symbols)
@@ -54,6 +65,9 @@ def test_round_trip_under_mixed_rows(seed, row_count, symbol_count, count, likel
     assert_shortest(payload, table, rows, symbols)
     ideal = sum(-np.log2((int(table[r, s]) + 1) / TOTAL) for r, s in zip(rows, symbols))
     assert len(payload) <= ideal / 8 + 2
+    assert is_whole(payload, table, rows, symbols)
+    for more in (b"\0", b"\x80", b"\xff" * 9):  # which may change the symbols instead
+        assert not is_whole(payload + more, table, rows, symbols)
 
 
 @given(st.lists(st.tuples(st.integers(1, 1 << 16), st.integers(0, 2**32 - 1), st.integers(0, 9)), max_size=12))

@@ -295,15 +295,6 @@ def test_a_kept_profile_leaves_the_colours_as_they_are(mode, colours):
     assert np.array_equal(picture.pixels, expected) and picture.metadata == {"icc": icc}
 
 
-def test_tags_that_are_not_kept_are_said(colours):
-    exif = Image.Exif()
-    exif[0x010F] = "a maker"
-    assert read_image(save(colours, "TIFF", exif=exif), keep=("exif",)).notes == (
-        "the tags of this kind of file are not kept as EXIF",
-    )
-    assert read_image(save(colours, "PNG"), keep=("exif", "icc", "xmp")).notes == ()
-
-
 def test_the_profile_of_cmyk_is_never_kept():
     data = save(Image.new("CMYK", (9, 9), (10, 20, 30, 40)), "JPEG", icc_profile=profile())
     picture = read_image(data, keep=("icc",))

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin
 
 from odpiece.formats.chunks import MAX_CHUNK, metadata_chunks, metadata_of
 from odpiece.formats.images import fitting_metadata, read_image, write_image
@@ -164,3 +164,51 @@ def test_exif_without_its_prefix_is_written(suffix):
     fitting, lines = fitting_metadata({"exif": bare}, suffix, grey=False)
     with Image.open(io.BytesIO(write_image(PIXELS, suffix, fitting))) as im:
         assert lines == [] and im.getexif()[0x010F] == "a maker"
+
+
+TAKEN, PLACE = {0x9003: "2023:01:01 00:00:00", 0x829A: 0.02}, {1: "N", 2: (1.0, 2.0, 3.5)}
+TIFF_TAGS = {0x010F: "a maker", 0x0112: 6, 0x8769: TAKEN, 0x8825: PLACE}
+
+
+def tiff(compression, tags):
+    return saved(form="TIFF", compression=compression, tiffinfo=tags)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif"])
+def test_the_exif_of_tiff_is_kept(suffix):
+    """All that describes the picture, and nothing of how the file held its pixels."""
+    picture = read_image(tiff(None, TIFF_TAGS), keep=("exif",))
+    assert picture.pixels.shape == (9, 6, 3) and picture.notes == ()
+    fitting, lines = fitting_metadata(picture.metadata, suffix, grey=False)
+    with Image.open(io.BytesIO(write_image(picture.pixels, suffix, fitting))) as im:
+        tags = im.getexif()
+        assert lines == [] and im.size == (6, 9)
+        assert tags.get_ifd(ExifTags.IFD.Exif) == TAKEN and tags.get_ifd(ExifTags.IFD.GPSInfo) == PLACE
+        assert {tag: tags[tag] for tag in tags if tag not in (0x8769, 0x8825)} == {0x010F: "a maker"}
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "jpeg"])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_the_exif_of_compressed_tiff_is_kept(compression, suffix):
+    """Of the first directory: Pillow writes no others there."""
+    picture = read_image(tiff(compression, {0x010F: "a maker", 0x0112: 6}), keep=("exif",))
+    with Image.open(io.BytesIO(write_image(picture.pixels, suffix, picture.metadata))) as im:
+        assert im.getexif()[0x010F] == "a maker" and im.getexif().get(0x0112, 1) == 1 and im.size == (6, 9)
+
+
+def test_tiff_whose_tags_describe_nothing_has_no_exif():
+    assert read_image(tiff(None, {}), keep=("exif",)).metadata == {}
+    assert read_image(tiff(None, {}), keep=("exif",)).notes == ()
+    assert read_image(tiff(None, TIFF_TAGS)).metadata == {}
+
+
+def test_broken_tags_of_tiff_are_left_out_and_said():
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[0x010F], tags[0x0110] = "a maker", "a model"
+    data = tiff(None, tags)
+    assert data.count(struct.pack("<HHII", 0x010F, 2, 8, data.index(b"a maker"))) == 1
+    broken = data.replace(struct.pack("<HH", 0x010F, 2), struct.pack("<HH", 0x010F, 5))  # text as a rational number
+    picture = read_image(broken, keep=("exif",))
+    assert Image.open(io.BytesIO(data)).getexif()[0x010F] == "a maker"
+    assert picture.notes == ("1 EXIF tags are broken and not kept",)
+    assert b"a model" in picture.metadata["exif"] and b"a maker" not in picture.metadata["exif"]

@@ -66,7 +66,7 @@ def write_model(folder, name, architecture, tensors):
         for part, graph in graphs.items():
             (folder / f"{name}.{part}{suffix}.onnx").write_bytes(graph)
     index = folder / "index.json"
-    models = json.loads(index.read_text())["models"] if index.is_file() else {}
-    models[name] = {"file": f"{name}.safetensors", "sha256": digest}
-    index.write_text(json.dumps({"default": name, "models": models}, indent=2) + "\n")
+    known = json.loads(index.read_text()) if index.is_file() else {"models": {}}
+    known["models"][name] = {"file": f"{name}.safetensors", "sha256": digest}
+    index.write_text(json.dumps(known | {"default": name}, indent=2) + "\n")
     return digest

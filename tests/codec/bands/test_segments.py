@@ -11,7 +11,7 @@ from odpiece.codec.bands.segments import decode_segments, encode_segments, join_
 from odpiece.codec.bands.walk import walk
 from odpiece.codec.files import decode, encode, read, read_partial, truncate
 from odpiece.codec.range_coder import Reader
-from odpiece.formats.container import CoderId, Header, StoredSegment, checksum, pack, unpack
+from odpiece.formats.container import CoderId, Header, StoredSegment, checksum, pack, unpack, unpack_header
 from odpiece.formats.errors import DamagedError
 from odpiece.models.interface import BANDS
 from odpiece.models.library import load_model
@@ -111,12 +111,23 @@ def test_the_other_segments_of_a_damaged_file_decode(data, damaged):
     assert part.certain == part.tokens.count
 
 
-@pytest.mark.parametrize("extra", [-1, 0])
-def test_a_file_cut_before_its_payloads_is_damaged(extra, data):
-    """Nothing is known of any segment, so no pixels are made."""
-    payload = sum(len(segment.payload) for segment in unpack(data).segments)
-    with pytest.raises(DamagedError):
-        read_partial(data[: len(data) - payload + extra])
+@pytest.mark.parametrize("rest", [0, 1, 2, 3, 8])
+def test_a_file_cut_inside_its_table_is_known_by_its_header(rest, data):
+    """A table of three segments has 9 to 12 bytes. Without a payload no token is certain, also in a file of one."""
+    _, start = unpack_header(data)
+    cut = data[: start + rest]
+    with pytest.raises(DamagedError, match="too short for 3 segments"):
+        read(cut)
+    part = read_partial(cut)
+    assert (part.header, part.certain, part.whole_segments) == (read(data).header, 0, 0)
+    assert not part.complete and part.tokens.count == 0
+    assert part.picture(part.tokens).shape == (part.header.height, part.header.width, 3)
+
+
+def test_where_all_segments_are_damaged_no_pixels_are_made(data):
+    _, start = unpack_header(data)
+    with pytest.raises(DamagedError, match="nothing of it"):
+        read_partial(data[:start] + bytes.fromhex("00beef") * 3)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.95])

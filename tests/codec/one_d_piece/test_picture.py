@@ -162,6 +162,15 @@ def test_damage_is_found(tiny, square):
             read(bytes(damaged))
 
 
+@pytest.mark.parametrize("more", [b"\0", b"\xff", b"and more than a word"])
+def test_appended_bytes_are_damage(tiny, square, more):
+    data = encode(square, 16, model=tiny)
+    with pytest.raises(DamagedError):
+        read(data + more)
+    part = read_partial(data + more)
+    assert not part.complete and (part.tokens.ids == read(data).tokens.ids)[:, :14].all()
+
+
 def test_models_and_headers_that_do_not_fit(tiny, square):
     tiles, bands = encode(square, 4, model=tiny), encode(square, 4)
     with pytest.raises(DamagedError, match="has no tiles"):
