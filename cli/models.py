@@ -134,10 +134,9 @@ def preview(name, folder, force):
     model = load_model(name)
     path, index = folder / f"{model.name}.preview", folder / "index.json"
     check_output(path, force)
-    data = make_preview(model)
+    facts, data = _read_index(index), make_preview(model)
     make_folder(folder)
     write_bytes(path, data, force)
-    facts = _read_index(index)
     entry = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
     facts["models"][model.name] = {"file": model.path.name, "sha256": model.sha256, "preview": entry}
     write_bytes(index, json.dumps(facts, indent=2).encode() + b"\n", force=True)

@@ -3,7 +3,7 @@
  *
  * Shows an .odp file, which is fetched when it comes near the window (at once with loading="eager"), in its own size
  * from the header on, and sharper as it arrives. Attributes `look`, `tokens` and `preview` are those of `decode`. Where
- * it cannot be shown the element shows what stands inside it. Events: "load", and "error" with the error as its `detail`.
+ * it cannot be shown the element shows what stands inside it. Events: "load", and "error", whose `detail` is the error.
  */
 
 import { DamagedError, ImageError, MissingExtraError, decodeStream, info } from "./index.js";

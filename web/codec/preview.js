@@ -33,7 +33,7 @@ export class Preview extends Weights {
   /** Throw UnknownModelError where a file has tokens that a preview cannot decode, or another coder. */
   check({ q, limit, coder }) {
     if (limit > MOST_TOKENS || isFine(q) || CODERS[coder] === "static") {
-      throw new UnknownModelError(`the preview is for files of at most ${MOST_TOKENS} tokens a piece: decode without it`);
+      throw new UnknownModelError(`the preview knows at most ${MOST_TOKENS} tokens a piece: decode without it`);
     }
   }
 
@@ -50,21 +50,30 @@ export class Preview extends Weights {
     return { data: enlarged(pixels, h / SHRUNK, w / SHRUNK, 3, SHRUNK, h, w), width: w };
   }
 
-  /** Add the patches, `side` pixels wide, of a band's latents to pixels (.., width, 3). */
+  /** Add the patches, `side` pixels wide, of a band's latents to pixels (.., width, 3); its edges go on beyond it. */
   add({ values, shape: [, latents, h, w] }, side, patches, pixels, width) {
     const size = side ** 2 * 3;
-    values.forEach((latent, at) => {
-      if (latent === 0) return;
-      const [number, y, x] = [Math.floor(at / (h * w)), Math.floor(at / w) % h, at % w];
-      for (let part = 0; part < AROUND; part++) {
-        const [row, column] = [y + Math.floor(part / 3) - 1, x + (part % 3) - 1];
-        if (row < 0 || row >= h || column < 0 || column >= w) continue;
-        const patch = patches.subarray((number * AROUND + part) * size);
-        for (let i = 0; i < size; i++) {
-          const place = (row * side + Math.floor(i / (side * 3))) * width + column * side;
-          pixels[place * 3 + (i % (side * 3))] += latent * patch[i];
+    for (let y = -1; y <= h; y++) {
+      for (let x = -1; x <= w; x++) {
+        const block = Math.max(0, Math.min(h - 1, y)) * w + Math.max(0, Math.min(w - 1, x));
+        for (let part = 0; part < AROUND; part++) {
+          const [row, column] = [y + Math.floor(part / 3) - 1, x + (part % 3) - 1];
+          if (row < 0 || row >= h || column < 0 || column >= w) continue;
+          for (let number = 0; number < latents; number++) {
+            const latent = values[number * h * w + block];
+            const patch = (number * AROUND + part) * size;
+            if (latent !== 0) addPatch(pixels, width, row * side, column * side, side, patches, patch, latent);
+          }
         }
       }
-    });
+    }
+  }
+}
+
+/** Add so many times a patch, that begins at patches[at], to pixels (.., width, 3) from a line and a column on. */
+function addPatch(pixels, width, top, left, side, patches, at, factor) {
+  for (let line = 0; line < side; line++) {
+    const start = ((top + line) * width + left) * 3;
+    for (let i = 0; i < side * 3; i++) pixels[start + i] += factor * patches[at++];
   }
 }
