@@ -1,5 +1,6 @@
 """odpiece models: which models there are, and One-D-Piece weights made into models."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import click
 
 from odpiece.formats.errors import DamagedError, MissingExtraError, OptionError
-from odpiece.formats.files import STANDARD, write_bytes
+from odpiece.formats.files import STANDARD, check_output, make_folder, read_bytes, write_bytes
 
 SIZES = ("s", "b", "l", "tiny")
 
@@ -109,6 +110,50 @@ def remove(name):
 
     remove_model(name)
     click.echo(f"removed {name}", err=True)
+
+
+@models.command()
+@click.argument("name", metavar="[NAME]", required=False)
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder of a web page's models; its index.json is made, or completed.",
+)
+@click.option("-f", "--force", is_flag=True, help="Replace an existing preview.")
+def preview(name, folder, force):
+    """Write what web pages need of the model NAME (default: that of the package) for files of few tokens.
+
+    docs/web.md says how a page uses it. It takes a minute.
+    """
+    from odpiece.models.library import load_model
+    from odpiece.models.preview import make_preview
+
+    model = load_model(name)
+    path, index = folder / f"{model.name}.preview", folder / "index.json"
+    check_output(path, force)
+    facts, data = _read_index(index), make_preview(model)
+    make_folder(folder)
+    write_bytes(path, data, force)
+    entry = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
+    facts["models"][model.name] = {"file": model.path.name, "sha256": model.sha256, "preview": entry}
+    write_bytes(index, json.dumps(facts, indent=2).encode() + b"\n", force=True)
+    click.echo(f"{path}: {len(data)} bytes", err=True)
+
+
+def _read_index(path):
+    """The dict of an index.json with the key "models", which need not be there yet. Raises OptionError."""
+    if not path.is_file():
+        return {"models": {}}
+    try:
+        facts = json.loads(read_bytes(path))
+        facts["models"].items()
+    except (ValueError, TypeError, LookupError, AttributeError):
+        raise OptionError(f"{path} is no index of models: give another folder") from None
+    return facts
 
 
 @models.command("import-one-d-piece")

@@ -2,8 +2,8 @@
  * <odp-img src="photo.odp" alt="A harbour"><img src="photo.jpg" loading="lazy" alt="A harbour"></odp-img>
  *
  * Shows an .odp file, which is fetched when it comes near the window (at once with loading="eager"), in its own size
- * from the header on, and sharper as it arrives. Attributes `look` and `tokens` are those of `decode`. Where it cannot
- * be shown the element shows what stands inside it. Events: "load", and "error" with the error as its `detail`.
+ * from the header on, and sharper as it arrives. Attributes `look`, `tokens` and `preview` are those of `decode`. Where
+ * it cannot be shown the element shows what stands inside it. Events: "load", and "error", whose `detail` is the error.
  */
 
 import { DamagedError, ImageError, MissingExtraError, decodeStream, info } from "./index.js";
@@ -19,7 +19,7 @@ const INSIDE = `
 `;
 
 export class OdpImage extends HTMLElement {
-  static observedAttributes = ["src", "alt", "look", "tokens"];
+  static observedAttributes = ["src", "alt", "look", "tokens", "preview"];
 
   constructor() {
     super();
@@ -74,7 +74,8 @@ export class OdpImage extends HTMLElement {
     const [head, stream] = (await fetched(this.getAttribute("src"), signal)).tee();
     await this.takeSize(head.getReader());
     const tokens = this.hasAttribute("tokens") ? { tokens: Number(this.getAttribute("tokens")) } : {};
-    const options = { ...tokens, look: this.getAttribute("look") ?? undefined, signal };
+    const preview = this.hasAttribute("preview");
+    const options = { ...tokens, preview, look: this.getAttribute("look") ?? undefined, signal };
     for await (const picture of decodeStream(stream, options)) this.canvas.getContext("2d").putImageData(picture, 0, 0);
   }
 

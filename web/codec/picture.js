@@ -30,24 +30,27 @@ async function readWhole(data, findModel, options) {
   return { ...file, tokens, complete: true };
 }
 
-function modelOf(header, findModel) {
+async function modelOf(header, findModel) {
   if (header.tiles) throw new UnknownModelError("made with a One-D-Piece model: decode it with Python");
-  return findModel(header.model);
+  const model = await findModel(header.model);
+  model.check?.(header);
+  return model;
 }
 
 /**
  * {width, height, data} of a file's bytes, data as of ImageData. `store` is a Store. Options: `tokens`, `look`,
- * `partial`, `maxPixels`, `signal`, and `onProgress({stage, done, total})` of the stages "model" (bytes), "tokens"
- * (segments) and "pixels" (windows).
+ * `preview`, `partial`, `maxPixels`, `signal`, and `onProgress({stage, done, total})` of the stages "model" (bytes),
+ * "tokens" (segments) and "pixels" (windows).
  */
-export async function decodePicture(data, store, { tokens: count, look = LOOKS[0], onProgress, ...options }) {
+export async function decodePicture(data, store, options) {
+  const { tokens: count, look = LOOKS[0], preview = false, onProgress } = options;
   checkOptions(count, look);
   const step = (stage) => async (done, total) => {
     onProgress({ stage, done, total });
     await pause();
     options.signal?.throwIfAborted();
   };
-  const find = (model) => store.find(model, (done, total) => onProgress({ stage: "model", done, total }));
+  const find = (model) => store.find(model, preview, (done, total) => onProgress({ stage: "model", done, total }));
   const file = await readTokens(data, find, { ...options, onSegment: step("tokens") });
   const tokens = count === undefined ? file.tokens : file.tokens.first(count * file.header.scale ** 2);
   const network = await (await find(file.header.model)).network(look, isFine(file.header.q));

@@ -3,7 +3,8 @@
 import { plainBytes } from "./container.js";
 import { DamagedError } from "./errors.js";
 
-const ARRAYS = { I16: Int16Array, U16: Uint16Array, I32: Int32Array, U32: Uint32Array, F32: Float32Array };
+const WHOLE = { I8: Int8Array, I16: Int16Array, U16: Uint16Array, I32: Int32Array, U32: Uint32Array };
+const ARRAYS = { ...WHOLE, F32: Float32Array };
 const HEADER_START = 8;
 
 /** Float32Array (65536,): the value of each number of 16 bits. */

@@ -8,6 +8,7 @@
 import { concatenated } from "./container.js";
 import { DamagedError, ImageError, MissingExtraError, UnknownModelError } from "./errors.js";
 import { Model } from "./model.js";
+import { Preview } from "./preview.js";
 
 const CACHE = "odpiece-models";
 
@@ -19,21 +20,38 @@ export class Store {
     this.models = new Map();
   }
 
-  /** The Model with these first 8 hexadecimal digits of its SHA-256. `onProgress(done, total)` counts bytes. */
-  async find(fingerprint, onProgress) {
-    if (!this.models.has(fingerprint)) this.models.set(fingerprint, this.load(fingerprint, onProgress));
+  /**
+   * The Model with these first 8 hexadecimal digits of its SHA-256, or the Preview of it. `onProgress(done, total)`
+   * counts bytes.
+   */
+  async find(fingerprint, preview, onProgress) {
+    const key = `${fingerprint} ${preview}`;
+    const load = () => (preview ? this.loadPreview(fingerprint, onProgress) : this.load(fingerprint, onProgress));
+    if (!this.models.has(key)) this.models.set(key, load());
     try {
-      return await this.models.get(fingerprint);
+      return await this.models.get(key);
     } catch (error) {
-      this.models.delete(fingerprint); // so that the next call tries again
+      this.models.delete(key); // so that the next call tries again
       throw error;
     }
   }
 
-  async load(fingerprint, onProgress) {
+  async loadPreview(fingerprint, onProgress) {
+    const { preview } = await this.entry(fingerprint);
+    if (!preview) throw new UnknownModelError(`no preview of model ${fingerprint} is in ${this.folder}`);
+    return Preview.of(await this.weights(preview, onProgress));
+  }
+
+  /** What the index tells about a model. */
+  async entry(fingerprint) {
     const index = JSON.parse(new TextDecoder().decode(await fetched(this.url("index.json"))));
     const entry = Object.values(index.models).find(({ sha256 }) => sha256.startsWith(fingerprint));
     if (!entry) throw new UnknownModelError(`made with model ${fingerprint}, which is not in ${this.folder}`);
+    return entry;
+  }
+
+  async load(fingerprint, onProgress) {
+    const entry = await this.entry(fingerprint);
     const [bytes, ort] = await Promise.all([this.weights(entry, onProgress), importRuntime(this.runtime)]);
     const name = entry.file.replace(/\.safetensors$/, "");
     return new Model(bytes, (part) => this.kept(`${name}.${part}.onnx`, entry.sha256), ort);
