@@ -46,8 +46,8 @@ def make_preview(model):
 
 def _prior(model):
     """{name: array} of the prior's tensors for the bands that are kept, and its tables for usual qualities."""
-    bands = tuple(f"prior.bands.{band}." for band in range(BANDS_KEPT))
-    refined = tuple(f"prior.refine.{band}." for band in range(BANDS_KEPT - 1))
+    bands = tuple(f"prior.usual.bands.{band}." for band in range(BANDS_KEPT))
+    refined = tuple(f"prior.usual.refine.{band}." for band in range(BANDS_KEPT - 1))
     tensors = model.tensors(*PREFIXES, *bands, *refined)
     return tensors | {"prior.tables": np.ascontiguousarray(tensors["prior.tables"][:ROWS])}
 
