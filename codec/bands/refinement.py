@@ -41,11 +41,14 @@ def refine(search, q, slope, code, rounds):
 
 
 def refine_once(search, tokens, code):
-    """The file that `code` makes after one move, from the picture of the draft `tokens`: most of what there is to find,
-    and so seldom a step too far that it is not measured (docs/decisions/speed.md).
+    """The file that `code` makes after one move, from the picture of the draft `tokens`: most of what there is to find.
+
+    Where the move went too far there is another file, after a step back.
     """
     search.measure(tokens, move=True)
-    return code(search.latents)[0]
+    data, tokens = code(search.latents)
+    search.measure(tokens)
+    return code(search.latents)[0] if search.step_back() else data
 
 
 class Search:

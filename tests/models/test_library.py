@@ -17,7 +17,7 @@ from odpiece.models.prior import MEAN_STEPS, SCALES
 WEIGHTS = resources.files("odpiece.models") / "weights"
 INDEX = json.loads((WEIGHTS / "index.json").read_text())
 NAMES = list(INDEX["models"])
-GRAPHS = [part + kind for part in ("analysis", "gradient", "faithful", "natural") for kind in ("", FINE_SUFFIX)]
+GRAPHS = [part + kind for part in ("analysis", "gradient", "faithful") for kind in ("", FINE_SUFFIX)] + ["natural"]
 
 
 def tensors(name):
@@ -46,10 +46,11 @@ def test_graphs_hold_no_weights(name, part):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_networks_are_finite_float16(name):
-    kinds = {"analysis": [], "synthesis": [], "looks": [], "exact": [], "static": [], "prior": [], "scales": []}
+    network_parts = ("analysis", "synthesis", "looks", "exact", "restoration")
+    kinds = {kind: [] for kind in (*network_parts, "static", "prior", "scales")}
     for key, tensor in tensors(name).items():
         kinds[key.split(".")[0]].append(tensor)
-    networks = kinds["analysis"] + kinds["synthesis"] + kinds["looks"] + kinds["exact"]
+    networks = sum((kinds[part] for part in network_parts), [])
     assert all(kinds.values()), {kind: len(found) for kind, found in kinds.items()}
     assert {t.dtype for t in networks} == {np.dtype(np.float16)}
     assert all(np.isfinite(t).all() for t in networks)
