@@ -72,10 +72,10 @@ def _session(graph, tensors, device, quick):
 
     Tensors that the graph does not name are left out. The initializers do not copy the arrays, and the session does not
     hold them: keep both together. A `quick` session is made in less than half the time, of the graph as it is, and
-    runs slower.
+    runs slower, in one thread: its results would depend on their number.
     """
     options = ort.SessionOptions()
-    options.intra_op_num_threads = thread_limit() or 0  # 0: one a core; the results are the same bit by bit
+    options.intra_op_num_threads = 1 if quick else thread_limit() or 0  # 0: one a core; the same results bit by bit
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # else idle threads take their core's time
     if quick:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -157,8 +157,9 @@ def test_the_man_page_has_every_command_and_option():
 
 def commands(command=cli, name="odpiece"):
     yield name, command
-    for part, inner in getattr(command, "commands", {}).items():
-        yield from commands(inner, f"{name} {part}")
+    context = click.Context(command)
+    for part in command.list_commands(context) if isinstance(command, click.Group) else ():
+        yield from commands(command.get_command(context, part), f"{name} {part}")
 
 
 def test_the_man_page_is_shown_as_it_should_be():

@@ -106,7 +106,7 @@ def test_a_backend_that_codes_wrongly_is_found(capsys, monkeypatch, no_torch):
     right = onnx_backend.OnnxTransform.synthesize
     monkeypatch.setattr(onnx_backend.OnnxTransform, "synthesize", lambda *arguments: 255 - right(*arguments))
     run("doctor", error=errors.OdpieceError)
-    assert "WRONG: onnx cpu: decoding gives wrong pixels" in capsys.readouterr().out
+    assert "WRONG: onnx cpu: encoding gives wrong tokens" in capsys.readouterr().out  # it looks at what it has coded
 
 
 def test_wrong_latents_are_found(monkeypatch):
