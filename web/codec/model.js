@@ -1,6 +1,7 @@
 /** What decoders take of a model: its weights file as tables and the prior, and its graphs as sessions. */
 
 import { DamagedError } from "./errors.js";
+import { LOOKS } from "./layout.js";
 import { withWeights } from "./onnx.js";
 import { IntegerPrior } from "./prior.js";
 import { Safetensors } from "./safetensors.js";
