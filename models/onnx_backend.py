@@ -28,7 +28,7 @@ PROVIDERS = {
     # not the default search, which times every algorithm for each new size of picture
     "cuda": [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"],
 }
-FEW_PIECES = 36
+FEW_PIECES = 36  # of a picture: computing them takes less time than optimizing a graph would save
 CUDA_PACKAGE = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 BAND_PREFIXES = {
@@ -151,7 +151,7 @@ class _Sessions:
 class OnnxTransform(_Sessions):
     """A Transform (see interface.py), of the graphs "analysis", "gradient" and one for each look, of both kinds.
 
-    An encoder never loads the synthesis.
+    An encoder that does not search never loads the synthesis.
     """
 
     @library_errors
@@ -165,7 +165,7 @@ class OnnxTransform(_Sessions):
     @library_errors
     def synthesize(self, latents, q, look, place=(0, 0)):
         feed = _feed(latents, q)
-        session = self._get(_graph_of(look, len(latents) > USUAL_BANDS), _are_few(latents))
+        session = self._session_of(look, latents)
         if len(session.get_inputs()) > len(feed):
             feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
         return session.run(["pixels"], feed)[0]
@@ -176,9 +176,12 @@ class OnnxTransform(_Sessions):
             return _error(self.synthesize(latents, q, LOOKS[0]), pixels, importance), ()
         feed = _feed(latents, q) | {"pixels": pixels, "importance": importance}
         names = ["error", *_names("gradient", len(latents))]
-        session = self._get(_graph_of("gradient", len(latents) > USUAL_BANDS), _are_few(latents))
-        error, *found = session.run(names, feed)
+        error, *found = self._session_of("gradient", latents).run(names, feed)
         return error, tuple(g[0] for g in found)
+
+    def _session_of(self, part, latents):
+        """The session of the graph `part` for these latents."""
+        return self._get(_graph_of(part, len(latents) > USUAL_BANDS), latents[0][0].size <= FEW_PIECES)
 
 
 def _error(decoded, pixels, importance):
@@ -197,11 +200,6 @@ def _graph_of(part, fine):
     if not fine:
         return part
     return (LOOKS[0] if part in LOOKS else part) + FINE_SUFFIX
-
-
-def _are_few(latents):
-    """Whether a picture of these latents is computed sooner than a session is made that is not quick."""
-    return latents[0][0].size <= FEW_PIECES
 
 
 def _feed(latents, q):
