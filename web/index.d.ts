@@ -6,6 +6,11 @@ export interface Places {
   models?: string;
   /** The module onnxruntime-web, ort.wasm.bundle.min.mjs. By default as the page's import map says, or in node_modules. */
   runtime?: string;
+  /**
+   * Whether networks run on the graphics processor. By default where there is one and ort.webgpu.bundle.min.mjs lies
+   * beside `runtime`; true takes one that is made of software, too, false none.
+   */
+  webgpu?: boolean;
 }
 
 /** How far a call is: bytes of the model, segments of tokens, windows of pixels. `total` is 0 where it is not known. */

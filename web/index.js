@@ -7,14 +7,15 @@ import { decodeArriving } from "./stream.js";
 export * from "./codec/errors.js";
 
 const RUNTIME = "onnxruntime-web/dist/ort.wasm.bundle.min.mjs";
-const places = {}; // URLs of the folder of models and of the module onnxruntime-web
+const places = {}; // URLs of the folder of models and of the module onnxruntime-web, and whether WebGPU may run it
 const waiting = new Map(); // {resolve, reject, onProgress} of the calls that run, by number
 let worker = null;
 let calls = 0;
 
-export function configure({ models, runtime }) {
+export function configure({ models, runtime, webgpu }) {
   if (models) places.models = absolute(models.endsWith("/") ? models : `${models}/`);
   if (runtime) places.runtime = absolute(runtime);
+  if (webgpu !== undefined) places.webgpu = webgpu;
 }
 
 function absolute(url) {

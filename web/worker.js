@@ -7,9 +7,9 @@ import { Store } from "./codec/store.js";
 const stores = new Map(); // one for each place that models come from
 const running = new Map(); // AbortControllers of calls, by number
 
-function storeOf({ models, runtime }) {
-  const key = `${models} ${runtime}`;
-  if (!stores.has(key)) stores.set(key, new Store(models, runtime));
+function storeOf(places) {
+  const key = JSON.stringify(places);
+  if (!stores.has(key)) stores.set(key, new Store(places));
   return stores.get(key);
 }
 

@@ -75,14 +75,24 @@ def site():
 
 
 @pytest.fixture(scope="session")
-def browser():
+def launch():
+    """A function: Chromium with more arguments, of Playwright's type of browser."""
+
+    def start(kind, *arguments):
+        return kind.launch(executable_path=CHROMIUM, args=["--no-sandbox", *arguments], timeout=LONGEST)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def browser(launch):
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra odpiece[test]")
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
     if not RUNTIME.is_dir():
         pytest.skip("needs onnxruntime-web: scripts/web")
     with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=LONGEST)
+        browser = launch(driver.chromium)
         yield browser
         browser.close()
 

@@ -209,26 +209,6 @@ def test_the_element(page, to_pixels):
     _assert_near(to_pixels(page.evaluate(SHOWN, "far")), decode(data))
 
 
-def test_the_model_is_fetched_once(page, start):
-    """A second page of the same browser finds it in the cache."""
-    data, asked = (GOLDEN / "photo-static.odp").read_bytes(), []
-    assert page.evaluate(FAIL, [_text(data), {}]) is None
-    second = page.context.new_page()
-    page.context.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))
-    found = start(second).evaluate(FAIL, [_text(data), {}])
-    second.close()
-    assert found is None and "index.json" in asked
-    assert [name for name in asked if name.endswith((".safetensors", ".onnx"))] == []
-
-
-def test_a_damaged_model_is_an_error(browser, start):
-    context = browser.new_context()
-    context.route("**/*.safetensors", lambda route: route.fulfill(body=b"not the weights"))
-    found = start(context.new_page()).evaluate(FAIL, [_text((GOLDEN / "photo-static.odp").read_bytes()), {}])
-    context.close()
-    assert found["name"] == "DamagedError" and "SHA-256" in found["message"]
-
-
 def test_the_example(browser, site, photo, to_pixels):
     """examples/web/ as it stands, with a file in the place of photo.odp."""
     data = encode(photo[:128, :128], 8, effort=0, coder=1)

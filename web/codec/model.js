@@ -6,9 +6,6 @@ import { withWeights } from "./onnx.js";
 import { IntegerPrior } from "./prior.js";
 import { Safetensors } from "./safetensors.js";
 
-// More optimization takes longer to start and no less to run
-const OPTIONS = { executionProviders: ["wasm"], graphOptimizationLevel: "basic" };
-
 /** A weights file, whose tensors are read when they are first needed. */
 export class Weights {
   /** @param {Uint8Array} bytes */
@@ -34,19 +31,19 @@ export class Weights {
   }
 }
 
-/** The weights with their networks, on onnxruntime-web, the module `ort`; `graph(part)` promises a graph's bytes. */
+/** The weights with their networks, on a Runtime; `graph(part)` promises a graph's bytes. */
 export class Model extends Weights {
-  constructor(bytes, graph, ort) {
+  constructor(bytes, graph, runtime) {
     super(bytes);
     this.graph = graph;
-    this.ort = ort;
+    this.runtime = runtime;
     this.networks = new Map();
   }
 
   /** {run, names}, see synthesis.js, of a look; `fine` is for qualities above 1024, which have one. */
   async network(look, fine) {
     const part = fine ? `${LOOKS[0]}.fine` : look;
-    if (!this.networks.has(part)) this.networks.set(part, this.start(part));
+    if (!this.networks.has(part)) this.networks.set(part, this.runtime.network(() => this.filledGraph(part)));
     try {
       return await this.networks.get(part);
     } catch (error) {
@@ -55,17 +52,7 @@ export class Model extends Weights {
     }
   }
 
-  async start(part) {
-    const graph = withWeights(await this.graph(part), (name) => this.tensor(name));
-    const session = await this.ort.InferenceSession.create(graph, OPTIONS);
-    return { names: session.inputNames, run: (inputs) => this.run(session, inputs) };
-  }
-
-  async run(session, inputs) {
-    const feed = Object.entries(inputs).map(([name, { values, shape }]) => {
-      return [name, new this.ort.Tensor("float32", values, shape)];
-    });
-    const { pixels } = await session.run(Object.fromEntries(feed));
-    return { data: pixels.data, width: pixels.dims[1] };
+  async filledGraph(part) {
+    return withWeights(await this.graph(part), (name) => this.tensor(name));
   }
 }

@@ -5,18 +5,20 @@
  * the graphs that belong to it.
  */
 
-import { concatenated } from "./container.js";
-import { DamagedError, ImageError, MissingExtraError, UnknownModelError } from "./errors.js";
+import { download } from "./download.js";
+import { DamagedError, MissingExtraError, UnknownModelError } from "./errors.js";
 import { Model } from "./model.js";
 import { Preview } from "./preview.js";
+import { Runtime } from "./runtime.js";
 
 const CACHE = "odpiece-models";
+const GRAPH_START = 8; // the first byte of every graph
 
 export class Store {
-  /** `folder` and `runtime`, the module onnxruntime-web, are URLs. */
-  constructor(folder, runtime) {
-    this.folder = folder;
-    this.runtime = runtime;
+  /** `models`, the folder, and `runtime`, the module onnxruntime-web, are URLs; `webgpu` as in runtime.js. */
+  constructor({ models, runtime, webgpu }) {
+    this.folder = models;
+    this.startRuntime = () => Runtime.of(runtime, webgpu);
     this.models = new Map();
   }
 
@@ -44,7 +46,9 @@ export class Store {
 
   /** What the index tells about a model. */
   async entry(fingerprint) {
-    const index = JSON.parse(new TextDecoder().decode(await fetched(this.url("index.json"))));
+    const url = this.url("index.json");
+    const index = parsed(await download(url));
+    if (!index?.models) throw new DamagedError(`${url} is no index of models`);
     const entry = Object.values(index.models).find(({ sha256 }) => sha256.startsWith(fingerprint));
     if (!entry) throw new UnknownModelError(`made with model ${fingerprint}, which is not in ${this.folder}`);
     return entry;
@@ -52,22 +56,31 @@ export class Store {
 
   async load(fingerprint, onProgress) {
     const entry = await this.entry(fingerprint);
-    const [bytes, ort] = await Promise.all([this.weights(entry, onProgress), importRuntime(this.runtime)]);
+    const [bytes, runtime] = await Promise.all([this.weights(entry, onProgress), this.startRuntime()]);
     const name = entry.file.replace(/\.safetensors$/, "");
-    return new Model(bytes, (part) => this.kept(`${name}.${part}.onnx`, entry.sha256), ort);
+    return new Model(bytes, (part) => this.graph(`${name}.${part}.onnx`, entry.sha256), runtime);
+  }
+
+  graph(file, sha256) {
+    return this.kept(file, sha256, undefined, (bytes) => {
+      if (bytes[0] !== GRAPH_START) throw new DamagedError(`${file} is damaged: it is no graph`);
+    });
   }
 
   weights({ file, sha256 }, onProgress) {
     return this.kept(file, sha256, onProgress, (bytes) => checkHash(bytes, sha256, file));
   }
 
-  /** The bytes of a file that belongs to the model of this SHA-256, from the cache or else from the web. */
-  async kept(file, sha256, onProgress = () => {}, check = () => {}) {
+  /**
+   * The bytes of a file that belongs to the model of this SHA-256, from the cache or else from the web, where `check`
+   * looks at them first.
+   */
+  async kept(file, sha256, onProgress, check) {
     const key = `${this.url(file)}?${sha256}`;
-    const cache = await globalThis.caches?.open(CACHE);
+    const cache = await globalThis.caches?.open(CACHE).catch(() => null); // pages that may keep nothing
     const found = await cache?.match(key);
     if (found) return new Uint8Array(await found.arrayBuffer());
-    const bytes = await fetched(this.url(file), onProgress);
+    const bytes = await download(this.url(file), onProgress);
     await check(bytes);
     await cache?.delete(key, { ignoreSearch: true }); // that of an older model of this name
     await cache?.put(key, new Response(bytes)).catch(() => {}); // where there is no room it is fetched again
@@ -86,29 +99,11 @@ async function checkHash(bytes, sha256, file) {
   if (found !== sha256) throw new DamagedError(`${file} is damaged: its SHA-256 is ${found}, not ${sha256}`);
 }
 
-/** The bytes behind a URL. Throws ImageError. */
-async function fetched(url, onProgress = () => {}) {
-  const response = await fetch(url).catch((error) => {
-    throw new ImageError(`cannot fetch ${url}: ${error.message}`);
-  });
-  if (!response.ok) throw new ImageError(`cannot fetch ${url}: ${response.status} ${response.statusText}`);
-  const total = Number(response.headers.get("Content-Length")) || 0;
-  const parts = [];
-  let done = 0;
-  for (const reader = response.body.getReader(); ; ) {
-    const { value, done: ended } = await reader.read();
-    if (ended) return concatenated(parts);
-    parts.push(value);
-    onProgress((done += value.length), total);
-  }
-}
-
-async function importRuntime(url) {
+/** What JSON says; null for what is none. */
+function parsed(bytes) {
   try {
-    const ort = await import(/* webpackIgnore: true */ /* @vite-ignore */ url);
-    ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? navigator.hardwareConcurrency : 1;
-    return ort;
-  } catch (error) {
-    throw new MissingExtraError(`no onnxruntime-web at ${url}: npm install onnxruntime-web, or configure({ runtime })`);
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return null;
   }
 }
