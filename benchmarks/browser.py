@@ -2,10 +2,10 @@
 
     python benchmarks/browser.py FILE.odp ...
 
-Prints bytes, as they are and by gzip; seconds to the picture of the first file with nothing loaded, at a first visit and
-at a second one, whose weights lie in the browser's cache; and then milliseconds of each file, medians of RUNS, with a
-thread for each core. Everything comes from this machine, so that no download takes its time. Needs odpiece[test],
-Chromium and scripts/web.
+Prints bytes, as they are and by gzip; seconds to the picture of the first file with nothing loaded, at a first visit
+and at a second one, whose weights lie in the browser's cache; and then milliseconds of each file, medians of RUNS, with
+a thread for each core. Everything comes from this machine, so no download takes time. Needs odpiece[test], Chromium and
+scripts/web.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 /**
  * Downloads from a server that breaks off: node download.mjs CASES.json, a list of {breaks, ranges, status}.
  *
- * The server closes the connection `breaks` times after STEP more bytes, and gives parts where `ranges` is true. Of each
- * {right, asked, told}: whether the bytes are those of the server, the ranges asked for, the last {done, total}; or
- * {error, asked}.
+ * The server closes the connection `breaks` times after STEP more bytes, and gives parts where `ranges` is true. What
+ * is printed of each is {right, asked, told}: whether the bytes are those of the server, the ranges asked for, the last
+ * {done, total}; or {error, asked}.
  */
 
 import { readFile } from "node:fs/promises";

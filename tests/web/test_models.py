@@ -82,7 +82,7 @@ def gpu_browser(browser, launch):
 
 @pytest.fixture
 def gpu_picture(gpu_browser, start, to_pixels):
-    """A function: (pixels of a file, names of what was downloaded), with `webgpu` and other bytes of the build for it."""
+    """A function: (pixels of a file, names of what was downloaded), with `webgpu`, and a text in place of its build."""
     contexts = []
 
     def picture_of(data, webgpu, build=None, **options):

@@ -3,7 +3,7 @@
 import { concatenated } from "./container.js";
 import { ImageError } from "./errors.js";
 
-/** The bytes behind a URL; `onProgress(done, total)` counts them, with 0 for a total that is not known. Throws ImageError. */
+/** The bytes behind a URL; `onProgress(done, total)` counts them, the total is 0 if unknown. Throws ImageError. */
 export async function download(url, onProgress = () => {}) {
   const arrived = { parts: [], bytes: 0, total: 0 };
   for (let before = -1; ; ) {
