@@ -47,7 +47,7 @@ def weights():
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    """Serves the repository, and an empty page."""
+    """Serves the repository, with the models where scripts/web puts them, and an empty page."""
 
     extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript", ".wasm": "application/wasm"}
 
@@ -58,6 +58,9 @@ class _Quiet(SimpleHTTPRequestHandler):
         self.send_header("Content-Type", "text/html")
         self.end_headers()
         self.wfile.write(BLANK.encode())
+
+    def translate_path(self, path):
+        return super().translate_path(path.replace("/web/models/", "/models/weights/"))
 
     def log_message(self, *arguments):
         pass

@@ -38,6 +38,7 @@ class Decoder {
   constructor(payload, pad) {
     const padded = new Uint8Array(Math.ceil(payload.length / 4) * 4 + STATE_BYTES).fill(pad);
     padded.set(payload);
+    this.payload = payload;
     this.words = new DataView(padded.buffer);
     this.at = 0;
     this.rangeHi = this.rangeLo = WORD - 1;
@@ -73,6 +74,20 @@ class Decoder {
     const value = Math.min(Math.floor(quantile / share), size - 1);
     this.narrow(scale, value * share, value < size - 1 ? share : PRECISION - value * share);
     return value;
+  }
+
+  /**
+   * Whether the symbols so far would be the same without the payload's last byte, followed by zeros: whether the number
+   * would still lie in the interval, which is the case if the offset is not less than what that byte adds to it.
+   */
+  spares() {
+    const { length } = this.payload;
+    const behind = this.at - length; // bytes of the offset behind the last of the payload
+    if (length === 0 || behind >= STATE_BYTES) return length > 0 && this.payload.at(-1) === 0;
+    if (behind < 0) return true;
+    const value = this.payload.at(-1) * 256 ** (behind % 4);
+    const [hi, lo] = behind < 4 ? [0, value] : [value, 0];
+    return this.offsetHi > hi || (this.offsetHi === hi && this.offsetLo >= lo);
   }
 
   /** scale = range / 2^24, below 2^40, and (point - lower) / scale, which is exact below 2^24. */
@@ -126,6 +141,11 @@ export class Reader {
   uniform(size, count) {
     if (size === 1) return new Int32Array(count);
     return new Int32Array(count).map(() => sound(this.decoder.uniform(size)));
+  }
+
+  /** To be called after the last symbol. Throws DamagedError if the payload is longer than a writer's. */
+  checkEnd() {
+    if (this.decoder.spares()) throw new DamagedError("the file is damaged: bytes were appended to it");
   }
 }
 

@@ -44,20 +44,22 @@ function decodeOne(segments, number, coder, header, rows, columns, partial) {
     if (whole) return decodeWhole(payload, checksum, coder, header, rows, columns);
   } catch (error) {
     if (!(error instanceof DamagedError)) throw error;
-    if (!partial) throw new DamagedError(messageOf(number, segments.length));
+    if (!partial) throw segments.length === 1 ? error : new DamagedError(messageOf(number, segments.length));
     if (segments.length > 1) return { tokens: new Tokens(rows, columns, header.limit), begun: false };
   }
   return walk(new CutReader(payload), coder, header, rows, columns);
 }
 
 function decodeWhole(payload, checksum, coder, header, rows, columns) {
-  const found = walk(new Reader(payload), coder, header, rows, columns);
-  const intact = checksum === null ? matches(header, found.tokens) : segmentMatches(header, checksum, found.tokens);
-  if (!intact) throw new DamagedError("the checksum does not match");
+  const reader = new Reader(payload);
+  const found = walk(reader, coder, header, rows, columns);
+  const alone = checksum === null; // the only segment, whose length stands nowhere
+  const intact = alone ? matches(header, found.tokens) : segmentMatches(header, checksum, found.tokens);
+  if (!intact) throw new DamagedError("the file is cut or damaged");
+  if (alone) reader.checkEnd();
   return found;
 }
 
 function messageOf(number, count) {
-  if (count === 1) return "the file is cut or damaged";
   return `segment ${number} of ${count} is damaged: partial decodes the others`;
 }
