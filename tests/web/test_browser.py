@@ -12,7 +12,8 @@ from odpiece.codec import decode, encode
 from odpiece.codec.files import read_partial
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-NAMES = sorted(json.loads((GOLDEN / "tokens.json").read_text()))
+DIGESTS = json.loads((GOLDEN / "tokens.json").read_text())
+NAMES = sorted(DIGESTS)
 NEAR = 1  # grey level
 DECODE = "async ([data, options]) => packed(await odpiece.decode(bytesOf(data), options))"
 FAIL = """async ([data, options]) => {
@@ -43,6 +44,23 @@ def _assert_golden(found, path):
         channels = [Image.fromarray(found).getchannel(c) for c in {"L": "R", "LA": "RA"}.get(golden.mode, golden.mode)]
         small = Image.merge(golden.mode, channels).reduce(-(-found.shape[1] // golden.width))
         assert np.abs(np.asarray(small).astype(int) - np.asarray(golden)).max() <= NEAR
+
+
+TOKENS = """async (data) => {
+    const { Weights } = await import("/web/codec/model.js");
+    const { readTokens } = await import("/web/codec/picture.js");
+    globalThis.weights ??= new Weights(new Uint8Array(await (await fetch("/models/weights/WEIGHTS")).arrayBuffer()));
+    const { tokens } = await readTokens(bytesOf(data), async () => globalThis.weights);
+    const all = new Blob([...tokens.buffers()]);
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await all.arrayBuffer()));
+    return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_golden_tokens(page, weights, name):
+    found = page.evaluate(TOKENS.replace("WEIGHTS", weights.name), _text((GOLDEN / name).read_bytes()))
+    assert found == DIGESTS[name]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -207,6 +225,28 @@ def test_the_element(page, to_pixels):
     assert "photo-learned.odp" in asked and "photo-learned.odp?far" not in asked
     page.evaluate("async () => { document.getElementById('far').scrollIntoView(); await far; }")
     _assert_near(to_pixels(page.evaluate(SHOWN, "far")), decode(data))
+
+
+def test_without_webassembly_the_element_shows_what_is_inside(browser, start):
+    context = browser.new_context()
+    context.add_init_script("delete globalThis.WebAssembly")
+    page = start(context.new_page())
+    error = page.evaluate(
+        """async () => {
+            await import("/web/odp-img.js");
+            document.body.innerHTML = `<odp-img src="/tests/golden/pixel.odp"><img alt="In its place"></odp-img>`;
+            return new Promise((resolve) => {
+                document.querySelector("odp-img").addEventListener("error", ({detail}) => resolve(detail.name));
+            });
+        }"""
+    )
+    assert error == "MissingExtraError" and page.get_by_role("img", name="In its place").is_visible()
+    context.close()
+
+
+def test_pictures_are_made_in_one_worker(page, decoded):
+    decoded((GOLDEN / "pixel.odp").read_bytes())
+    assert [worker.url.rsplit("/", 1)[-1] for worker in page.workers].count("worker.js") == 1
 
 
 def test_the_example(browser, site, photo, to_pixels):

@@ -91,7 +91,7 @@ def test_findings(assert_alike):
 
 
 def test_every_error_of_a_file_is_among_them(assert_alike):
-    """The kinds that bytes can cause; those that options and the web cause are in test_browser.py and test_models.py."""
+    """The kinds that bytes can cause; test_browser.py and test_models.py have those of options and of the web."""
     header = Header(8, 8, 1, CoderId.RAW, load_model().fingerprint)
     large = pack(Header(16_000, 11_200, 1, CoderId.RAW, load_model().fingerprint), [StoredSegment(b"")])
     data = pack(header, [StoredSegment(b"")])

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load
 
 from odpiece.cli.main import main
 from odpiece.codec import decode, encode
+from odpiece.codec.targets import psnr
 from odpiece.formats.errors import OptionError
 from odpiece.models.library import load_model
 from odpiece.models.preview import make_preview
@@ -20,6 +22,7 @@ from odpiece.models.preview import make_preview
 MOST_BYTES = 1_500_000
 NEAR = 27  # dB of PSNR, of the networks' picture
 GOLDEN = Path(__file__).parents[1] / "golden"
+PREVIEWS = Path(__file__).parents[2] / "examples" / "web" / "previews"
 DECODE = "async ([data, options]) => packed(await odpiece.decode(bytesOf(data), {preview: true, ...options}))"
 FAIL = "(data) => odpiece.decode(bytesOf(data), {preview: true}).then(() => null, (error) => error.name)"
 
@@ -90,6 +93,35 @@ def test_pictures_are_near_those_of_the_networks(page, photo, to_pixels, q, opti
 def _shrunk(pixels):
     """float64 (h / 8, w / 8, 3): means of squares."""
     return pixels.reshape(pixels.shape[0] // 8, 8, pixels.shape[1] // 8, 8, 3).mean(axis=(1, 3))
+
+
+def test_previews_of_the_example(browser, site, folder):
+    """examples/web/ beside ThumbHash and BlurHash; its files are of the default model, else scripts/web_previews.py."""
+    context = browser.new_context()
+    for path in folder.iterdir():
+        context.route(f"**/web/models/{path.name}", _giving(path))
+    page = context.new_page()
+    page.set_default_timeout(0)
+    page.goto(f"{site}/examples/web/")
+    for number in range(8):
+        page.locator("#previews figure").nth(number).scroll_into_view_if_needed()
+        page.locator("#previews figcaption").nth(number).filter(has_text=" dB" if number else "original").wait_for()
+    told = page.locator("#previews figcaption").all_text_contents()
+    context.close()
+    rows = json.loads((PREVIEWS / "previews.json").read_text())
+    assert [text.split(",")[0] for text in told[1:-1]] == [f"{row['title']}: {row['bytes']} bytes" for row in rows]
+    decibels = [float(text.split(", ")[-1].removesuffix(" dB")) for text in told[1:]]
+    original = _picture("original.webp")
+    data = base64.b64decode(rows[-1]["file"].split(",")[1])
+    exact = [psnr(_picture(row["picture"]), original) for row in rows[:3]]
+    assert decibels[:3] == [round(number, 1) for number in exact]
+    assert abs(decibels[-1] - psnr(decode(data, look="natural"), original)) < 0.1
+    assert decibels[4] > max(decibels[:3])
+
+
+def _picture(name):
+    with Image.open(PREVIEWS / name) as im:
+        return np.asarray(im.convert("RGB"))
 
 
 @pytest.mark.parametrize("name", ["photo-static", "photo-q1024", "photo-q4096"])
