@@ -25,7 +25,7 @@ export interface Options {
   tokens?: number;
   /** "faithful", the default, is nearest to the original, "natural" has the texture of photographs. */
   look?: "faithful" | "natural";
-  /** By the preview of the model, 1.5 MB in place of 40: blurred, and of files of at most 64 tokens a piece alone. */
+  /** By the preview of the model, 0.9 MB in place of 40: blurred, and of files of at most 64 tokens a piece alone. */
   preview?: boolean;
   /** Of a cut or damaged file what is certain, in place of an error. */
   partial?: boolean;

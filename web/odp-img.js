@@ -39,7 +39,7 @@ export class OdpImage extends HTMLElement {
   }
 
   attributeChangedCallback(name) {
-    this.canvas.ariaLabel = this.getAttribute("alt") ?? "";
+    this.canvas.setAttribute("aria-label", this.getAttribute("alt") ?? "");
     if (name !== "alt" && this.isConnected) this.begin();
   }
 
