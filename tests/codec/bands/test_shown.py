@@ -12,8 +12,6 @@ from odpiece.codec.bands.tokens import Tokens
 from odpiece.models.interface import latent_steps
 from odpiece.models.library import load_model
 
-Q = 256
-
 
 @pytest.fixture
 def pictures():
@@ -70,10 +68,10 @@ def test_a_picture_of_levels():
     assert (got[:, :16] == (GREY, GREY - 4, GREY)).all() and (got[:, 16:] == (GREY + 10, 255, 0)).all()
 
 
-def rounded(latents):
+def rounded(latents, q):
     """Tokens of the nearest integers."""
-    bands = tuple(np.rint(z / s[:, None, None]).astype(np.int32) for z, s in zip(latents, latent_steps(Q)))
-    return Tokens(np.full(latents[0].shape[1:], Q, np.int32), bands)
+    bands = tuple(np.rint(z / s[:, None, None]).astype(np.int32) for z, s in zip(latents, latent_steps(q)))
+    return Tokens(np.full(latents[0].shape[1:], q, np.int32), bands)
 
 
 def block_means(pixels, block):
@@ -81,25 +79,28 @@ def block_means(pixels, block):
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
-def test_the_search_mends_means(scale, example):
-    """Of the picture's blocks of 64x64 true pixels; latents far from those that are off stay as they are."""
-    transform, pixels = load_model().transform, np.ascontiguousarray(np.tile(example[:128, :128], (1, 3, 1)))
-    block = 64 // scale
+def test_the_search_mends_means(scale):
+    """Of blocks of 64x64 true pixels; latents far from those that are off stay as they are."""
+    transform, q, block = load_model().transform, 64 * scale**2, 64 // scale
+    y, x = np.mgrid[:128, :384]
+    pixels = np.stack([60 + x // 3, 200 - y, 100 + y // 2], axis=2).astype(np.uint8)
     darker = pixels.copy()
-    darker[:block, :block] = np.maximum(darker[:block, :block], 15) - 15
+    darker[:block, :block] -= 15
     latents = transform.analyze(darker)
     before = tuple(z.copy() for z in latents)
-    search = Search(transform, latents, Q, pixels, scale=scale)
+    search = Search(transform, latents, q, pixels, scale=scale)
 
     def worst():
-        shown = transform.synthesize(dequantize(rounded(search.latents), Q), Q, "faithful")
+        shown = transform.synthesize(dequantize(rounded(latents, q), q), q, "faithful")
         return np.abs(block_means(shown, block) - block_means(pixels, block)).max()
 
-    assert worst() > 10
-    search.measure(rounded(search.latents))
-    assert search.even_out() and worst() < OFF
+    assert worst() > 2 * OFF
+    for _ in range(2 if scale == 4 else 1):  # where blocks are small, rounding takes from them what they were given
+        search.measure(rounded(latents, q))
+        assert search.even_out()
+    assert worst() < OFF
     for z, old in zip(latents, before, strict=True):
         far = z.shape[2] // 3 * 2
         np.testing.assert_allclose(z[..., far:], old[..., far:], atol=1e-4)
-    search.measure(rounded(search.latents))
+    search.measure(rounded(latents, q))
     assert not search.even_out()
