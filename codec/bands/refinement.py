@@ -136,7 +136,10 @@ class Search:
         """Add to the latents those of `change`, uint8 (H, W, 3) of whole pieces, where GREY changes nothing."""
         nothing = self._transform.analyze(np.full((PIECE, PIECE, 3), GREY, np.uint8), is_fine(self._q))
         for window in windows(*self._kept.shape, TILE, MARGIN):
-            parts = self._transform.analyze(np.ascontiguousarray(change[area(window.outer)]), is_fine(self._q))
+            seen = np.ascontiguousarray(change[area(window.outer)])
+            if (seen == GREY).all():
+                continue
+            parts = self._transform.analyze(seen, is_fine(self._q))
             for band, z, part, rest in zip(self._used, self.latents, parts, nothing):
                 crop(z, band, window.inner)[:] += crop(part, band, window.inside) - rest[:, :1, :1]
 
