@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from odpiece.codec.bands import refinement
 from odpiece.codec.bands.quantization import dequantize
 from odpiece.codec.bands.refinement import Search
 from odpiece.codec.bands.shown import GREY, OFF, as_picture, missing_means, piece_errors, worth_mending
@@ -78,9 +79,10 @@ def block_means(pixels, block):
     return np.array([pixels[at].mean(axis=(0, 1)) for at in squares(block, *pixels.shape[:2])])
 
 
-@pytest.mark.parametrize("scale", [1, 2, 4])
-def test_the_search_mends_means(scale):
+@pytest.mark.parametrize("scale, tile", [(1, refinement.TILE), (2, refinement.TILE), (4, refinement.TILE), (1, 2)])
+def test_the_search_mends_means(scale, tile, monkeypatch):
     """Of blocks of 64x64 true pixels; latents far from those that are off stay as they are."""
+    monkeypatch.setattr(refinement, "TILE", tile)
     transform, q, block = load_model().transform, 64 * scale**2, 64 // scale
     y, x = np.mgrid[:128, :384]
     pixels = np.stack([60 + x // 3, 200 - y, 100 + y // 2], axis=2).astype(np.uint8)
