@@ -3,9 +3,11 @@
     python scripts/sizes.py colours [--dozen]  flat colours of 128 to 2048 pixels: how far the mean colour is off
     python scripts/sizes.py middles [--dozen]  the same tokens among 4x4 to 32x32 pieces: how the middle one changes
     python scripts/sizes.py blocks FOLDER      photographs: 64x64 blocks whose mean is off by more than 12 levels
-    python scripts/sizes.py tiles FOLDER       photographs beside their tiles of 256x256 that know nothing of each other
+    python scripts/sizes.py tiles FOLDER       photographs, not coded smaller, beside their tiles of 256x256 that know
+                                               nothing of each other
 
-All by the default model, in grey levels of 0 to 255; with -j N in so many processes, with -e at another effort.
+All by the default model, in grey levels of 0 to 255; with -j N in so many processes, with -e at another effort. All of
+it takes hours: -q, --sides and --dozen, or --count and --middle, take a part.
 """
 
 import argparse
@@ -14,14 +16,14 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from pictures import read_folder
+from pictures import files_of, read_folder
 from processes import map_with_bar
 
 from odpiece.codec import decode, encode
 from odpiece.codec.bands.tokens import Tokens
 from odpiece.codec.bands.windows import crop_tokens, synthesize
 from odpiece.codec.family import EFFORT
-from odpiece.codec.files import read
+from odpiece.codec.files import read, scaled
 from odpiece.codec.targets import psnr
 from odpiece.formats import container
 from odpiece.models.interface import LOOKS, PIECE
@@ -30,7 +32,7 @@ from odpiece.models.library import load_model
 GRID = tuple(product((0, 64, 128, 191, 255), repeat=3))
 DOZEN = GRID[2::11]
 SIDES = (128, 512, 1024, 2048)  # pixels
-AMONG = (4, 8, 16, 32)  # pieces along a side
+FEWEST, AMONG = 4, (8, 16, 32)  # pieces along a side
 QUALITIES = (64, 1024)
 TILE, TILE_QUALITIES = 256, (16, 64, 256, 1024)
 OFF = 12.0  # levels
@@ -40,23 +42,23 @@ def flat(colour, side):
     return np.full((side, side, 3), colour, np.uint8)
 
 
-def colour_errors(effort, colour):
-    """float (SIDES, QUALITIES): how far the mean of a flat picture is off, in its worst channel."""
-    errors = np.empty((len(SIDES), len(QUALITIES)))
-    for (i, side), (j, q) in product(enumerate(SIDES), enumerate(QUALITIES)):
-        got = decode(encode(flat(colour, side), q, effort=effort))
+def colour_errors(options, colour):
+    """float (sides, qualities): how far the mean of a flat picture is off, in its worst channel."""
+    errors = np.empty((len(options.sides), len(options.qualities)))
+    for (i, side), (j, q) in product(enumerate(options.sides), enumerate(options.qualities)):
+        got = decode(encode(flat(colour, side), q, effort=options.effort))
         errors[i, j] = np.abs(got.mean(axis=(0, 1)) - colour).max()
     return errors
 
 
-def middle_changes(effort, colour):
-    """float (AMONG, QUALITIES): the largest change of a pixel of the middle piece from that among 4x4 pieces."""
-    changes = np.empty((len(AMONG), len(QUALITIES)))
-    for j, q in enumerate(QUALITIES):
-        tokens = read(encode(flat(colour, AMONG[0] * PIECE), q, effort=effort)).tokens
+def middle_changes(options, colour):
+    """float (sides, qualities): the largest change of a pixel of the middle piece from that among 4x4 pieces."""
+    changes = np.empty((len(options.sides), len(options.qualities)))
+    for j, q in enumerate(options.qualities):
+        tokens = read(encode(flat(colour, FEWEST * PIECE), q, effort=options.effort)).tokens
         piece = crop_tokens(tokens, (slice(1, 2), slice(1, 2)))
-        middles = [middle(piece, n, q) for n in AMONG]
-        changes[:, j] = [np.abs(m - middles[0]).max() for m in middles]
+        first = middle(piece, FEWEST, q)
+        changes[:, j] = [np.abs(middle(piece, n, q) - first).max() for n in options.sides]
     return changes
 
 
@@ -68,25 +70,22 @@ def middle(piece, count, q):
     return pixels[start : start + PIECE, start : start + PIECE].astype(float)
 
 
-def print_worst(title, heads, values, colours):
-    """`values` are float (colours, heads, QUALITIES)."""
+def print_worst(title, options, measure):
+    grid = DOZEN if options.dozen else GRID
+    values = np.array(map_with_bar(partial(measure, options), grid, options.jobs))
     print(f"| {title} | q | mean | worst | of colour |")
     print("|---|---|---|---|---|")
-    for (i, head), (j, q) in product(enumerate(heads), enumerate(QUALITIES)):
+    for (i, side), (j, q) in product(enumerate(options.sides), enumerate(options.qualities)):
         column = values[:, i, j]
-        print(f"| {head} | {q} | {column.mean():.2f} | {column.max():.2f} | {colours[column.argmax()]} |")
+        print(f"| {side} | {q} | {column.mean():.2f} | {column.max():.2f} | {grid[column.argmax()]} |")
 
 
 def colours(options):
-    grid = DOZEN if options.dozen else GRID
-    values = np.array(map_with_bar(partial(colour_errors, options.effort), grid, options.jobs))
-    print_worst("pixels a side", SIDES, values, grid)
+    print_worst("pixels a side", options, colour_errors)
 
 
 def middles(options):
-    grid = DOZEN if options.dozen else GRID
-    values = np.array(map_with_bar(partial(middle_changes, options.effort), grid, options.jobs))
-    print_worst("pieces a side", AMONG, values, grid)
+    print_worst("pieces a side", options, middle_changes)
 
 
 def block_means(pixels):
@@ -98,18 +97,26 @@ def block_means(pixels):
     return sums[..., :3] / sums[..., 3:]
 
 
-def block_errors(pixels):
+def coded(picture, q, effort):
+    """(bytes without the header, pixels decoded) of a Scaled."""
+    scale = picture.best(q)
+    part = picture.at(scale)
+    data = part.encode(q * scale**2, effort=effort)
+    header = container.unpack(data)[0]
+    return len(data) - len(container.pack(header, b"")), part.decoded(data)
+
+
+def block_errors(options, pixels):
     """{(effort, q): float (blocks,), how far each block's mean is off in its worst channel}."""
-    wanted, errors = block_means(pixels), {}
-    for effort, q in product((EFFORT, 0), QUALITIES):
-        got = block_means(decode(encode(pixels, q, effort=effort)))
+    wanted, errors, picture = block_means(pixels), {}, scaled(pixels)
+    for effort, q in product(options.efforts, options.qualities):
+        got = block_means(coded(picture, q, effort)[1])
         errors[effort, q] = np.abs(got - wanted).max(axis=2).ravel()
     return errors
 
 
 def blocks(options):
-    names = names_of(options.folder)
-    found = map_with_bar(block_errors, read_folder(options.folder), options.jobs)
+    names, found = measured(block_errors, options)
     print(f"| effort | q | blocks off by more than {OFF:.0f} levels | worst block | in | worst picture | is |")
     print("|---|---|---|---|---|---|---|")
     for effort, q in found[0]:
@@ -120,34 +127,48 @@ def blocks(options):
         print(f"| {effort} | {q} | {' | '.join(cells)} | {100 * shares.max():.1f} % | {names[shares.argmax()]} |")
 
 
-def coded(pixels, q, effort):
-    """(bytes without the header, pixels decoded)."""
-    data = encode(pixels, q, effort=effort)
-    header = container.unpack(data)[0]
-    return len(data) - len(container.pack(header, b"")), decode(data)
+def measured(measure, options):
+    """(names, what `measure` gives of the options and of each picture)."""
+    names = [path.name for path in files_of(options.folder, options.count)]
+    pictures = [middle_of(pixels, options.middle) for pixels in read_folder(options.folder, options.count)]
+    return names, map_with_bar(partial(measure, options), pictures, options.jobs)
 
 
-def whole_and_tiles(effort, pixels):
-    """float (TILE_QUALITIES, 4): PSNR and bytes of the whole picture, PSNR and bytes of its tiles together."""
-    return np.array([_whole_and_tiles(pixels, q, effort) for q in TILE_QUALITIES])
+def middle_of(pixels, most):
+    """`pixels` without what makes a side longer than `most` pixels, a multiple of TILE, if that is given."""
+    starts = [max(0, side - most) // 2 if most else 0 for side in pixels.shape[:2]]
+    return np.ascontiguousarray(pixels[tuple(slice(start, most and start + most) for start in starts)])
 
 
-def _whole_and_tiles(pixels, q, effort):
-    size, whole = coded(pixels, q, effort)
-    tiled, total = np.empty_like(pixels), 0
-    for top, left in product(*(range(0, n, TILE) for n in pixels.shape[:2])):
-        place = slice(top, top + TILE), slice(left, left + TILE)
-        count, tiled[place] = coded(np.ascontiguousarray(pixels[place]), q, effort)
-        total += count
-    return psnr(pixels, whole), size, psnr(pixels, tiled), total
+def whole_and_tiles(options, pixels):
+    """float (qualities, 4): PSNR and bytes of the whole picture, PSNR and bytes of its tiles together."""
+    whole, places = scaled(pixels, scale=1), tiled(pixels)
+    parts = [scaled(np.ascontiguousarray(pixels[place]), scale=1) for place in places]
+    rows = []
+    for q in options.qualities:
+        (size, got), (sizes, tiles) = (
+            coded(whole, q, options.effort),
+            zip(*(coded(p, q, options.effort) for p in parts)),
+        )
+        joined = np.empty_like(pixels)
+        for place, tile in zip(places, tiles):
+            joined[place] = tile
+        rows.append((psnr(pixels, got), size, psnr(pixels, joined), sum(sizes)))
+    return np.array(rows)
+
+
+def tiled(pixels):
+    """The places of its tiles, pairs of slices."""
+    corners = product(*(range(0, side, TILE) for side in pixels.shape[:2]))
+    return [(slice(top, top + TILE), slice(left, left + TILE)) for top, left in corners]
 
 
 def tiles(options):
-    names = names_of(options.folder)
-    found = np.array(map_with_bar(partial(whole_and_tiles, options.effort), read_folder(options.folder), options.jobs))
+    names, found = measured(whole_and_tiles, options)
+    found = np.array(found)
     print("| q | picture | whole dB | tiles dB | difference | whole bytes | tiles bytes | difference |")
     print("|---|---|---|---|---|---|---|---|")
-    for j, q in enumerate(TILE_QUALITIES):
+    for j, q in enumerate(options.qualities):
         rows = found[:, j]
         for i in (rows[:, 0] - rows[:, 2]).argsort():
             print(tile_row(q, names[i], rows[i]))
@@ -160,11 +181,6 @@ def tile_row(q, name, values):
     return f"| {q} | {name} | {' | '.join(cells)} |"
 
 
-def names_of(folder):
-    """Of the pictures that `read_folder` gives."""
-    return sorted(path.name for path in folder.iterdir() if path.is_file())
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
@@ -172,16 +188,28 @@ def main():
         command = commands.add_parser(run.__name__)
         command.set_defaults(run=run)
         command.add_argument("-j", "--jobs", type=int, default=1, help="processes [1]")
+        qualities = TILE_QUALITIES if run is tiles else QUALITIES
+        command.add_argument("-q", "--qualities", type=int, nargs="+", default=qualities, help=listed(qualities))
         if run in (blocks, tiles):
             command.add_argument("folder", type=Path)
+            command.add_argument("--count", type=int, help="about so many of the pictures [all]")
+            command.add_argument("--middle", type=int, help="of each at most so many pixels along a side [all]")
         else:
+            sides = SIDES if run is colours else AMONG
+            command.add_argument("--sides", type=int, nargs="+", default=sides, help=listed(sides))
             command.add_argument("--dozen", action="store_true", help=f"{len(DOZEN)} colours instead of {len(GRID)}")
-        if run is not blocks:  # which looks at two efforts
+        if run is blocks:
+            command.add_argument("-e", "--efforts", type=int, nargs="+", default=(EFFORT, 0), help=f"[{EFFORT} 0]")
+        else:
             command.add_argument("-e", "--effort", type=int, default=EFFORT, help=f"[{EFFORT}]")
     options = parser.parse_args()
     model = load_model()
-    print(f"{model.name} ({model.fingerprint.hex()})\n")
+    print(f"{model.name} ({model.fingerprint.hex()})\n", flush=True)
     options.run(options)
+
+
+def listed(values):
+    return f"[{' '.join(map(str, values))}]"
 
 
 if __name__ == "__main__":

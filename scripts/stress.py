@@ -1,15 +1,16 @@
 """odpiece beside WebP at equal bytes, on pictures that nobody trained for (stress_pictures.py).
 
-    python scripts/stress.py [NAME ...] [-j N] [--json FILE] [--save FOLDER]
+    python scripts/stress.py [NAME ...] [--count N] [-q Q ...] [-e N ...] [-j N] [--json FILE] [--save FOLDER]
 
 Each picture is encoded at q = 64, 256 and 1024, at the usual effort and without search, and compared with WebP of the
 same bytes, at the better of its scales. Prints how much higher odpiece's PSNR is, worst first, and how many files
 are more than 3 dB behind. Above 48.13 dB, where every pixel is off by a level, nobody sees a difference:
-higher values count as that. NAMEs choose pictures by a part of their names.
+higher values count as that. NAMEs choose pictures by a part of their names, --count about so many of them.
 """
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,11 +49,11 @@ def webp_points(pixels, largest):
     return points
 
 
-def stress(name):
-    """Rows, dicts, of the picture of this name: one for each of QUALITIES and EFFORTS."""
+def stress(qualities, efforts, name):
+    """Rows, dicts, of the picture of this name: one for each quality and effort."""
     pixels, rows = np.ascontiguousarray(stress_pictures()[name]()), []
-    for effort in EFFORTS:
-        for q in QUALITIES:
+    for effort in efforts:
+        for q in qualities:
             data = encode(pixels, q, effort=effort)
             score = seen_psnr(pixels, decode(data))
             rows.append({"picture": name, "q": q, "effort": effort, "bytes": len(data), "psnr": score})
@@ -79,12 +80,11 @@ def print_counts(rows):
     print(f"\nMore than {BEHIND:.0f} dB behind WebP:\n")
     print("| q | effort | files | mean gain | worst | behind |")
     print("|---|---|---|---|---|---|")
-    for effort in EFFORTS:
-        for q in QUALITIES:
-            gains = np.array([row["gain"] for row in rows if (row["q"], row["effort"]) == (q, effort)])
-            known = gains[~np.isnan(gains)]
-            summary = f"{known.mean():+.2f} dB | {known.min():+.2f} dB" if len(known) else " | "
-            print(f"| {q} | {effort} | {len(gains)} | {summary} | {(known < -BEHIND).sum()} |")
+    for q, effort in dict.fromkeys((row["q"], row["effort"]) for row in rows):
+        gains = np.array([row["gain"] for row in rows if (row["q"], row["effort"]) == (q, effort)])
+        known = gains[~np.isnan(gains)]
+        summary = f"{known.mean():+.2f} dB | {known.min():+.2f} dB" if len(known) else " | "
+        print(f"| {q} | {effort} | {len(gains)} | {summary} | {(known < -BEHIND).sum()} |")
     behind = [row for row in rows if row["gain"] < -BEHIND]
     print(f"\n{len(behind)} of {len(rows)} files, of {len({row['picture'] for row in behind})} pictures")
 
@@ -98,15 +98,20 @@ def save_pictures(names, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="parts of the names of pictures [all]")
+    parser.add_argument("--count", type=int, help="about so many of them, evenly spaced [all]")
+    parser.add_argument("-q", "--qualities", type=int, nargs="+", default=QUALITIES)
+    parser.add_argument("-e", "--efforts", type=int, nargs="+", default=EFFORTS)
     parser.add_argument("-j", "--jobs", type=int, default=1, help="processes [1]")
     parser.add_argument("--json", type=Path, help="write the rows to this file as well")
     parser.add_argument("--save", type=Path, help="write the pictures to this folder, and measure nothing")
     options = parser.parse_args()
     names = [n for n in stress_pictures() if not options.names or any(part in n for part in options.names)]
+    names = names[:: max(1, len(names) // options.count) if options.count else 1]
     if options.save:
         save_pictures(names, options.save)
         return
-    rows = [row for rows in map_with_bar(stress, names, options.jobs) for row in rows]
+    found = map_with_bar(partial(stress, options.qualities, options.efforts), names, options.jobs)
+    rows = [row for part in found for row in part]
     print_table(rows)
     print_counts(rows)
     if options.json:

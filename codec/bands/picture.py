@@ -105,7 +105,7 @@ class BandsPicture(Analyzed):
             self._latents, self._most = (), 0
         elif ROUNDS[effort]:
             latents = tuple(z.copy() if z.flags.writeable else z for z in latents)
-        search = Search(self.model.transform, latents, q, self._coded, self._seen)
+        search = Search(self.model.transform, latents, q, self._coded, self._seen, self.scale)
         if ROUNDS[effort] == 1:
             return refine_once(search, draft(latents, q, table), code)
         return refine(search, q, slope, code, ROUNDS[effort])

@@ -5,14 +5,15 @@ gradient of the decoded picture's squared error in the latents, moves the latent
 again by what they cost: proximal gradient descent on D + lambda * R, as in iterative shrinkage (Daubechies,
 Defrise and De Mol 2004). Pieces whose error a move has made larger go back to where it should be least, by the
 parabola through the errors before and after and the slope before, and go on in smaller moves. The file with the
-least D + lambda * R of all rounds is kept.
+least D + lambda * R of all rounds is kept. At last blocks whose mean colour is off are given what they lack.
 """
 
 import numpy as np
 
 from odpiece.codec.bands.quantization import dequantize
+from odpiece.codec.bands.shown import GREY, as_picture, missing_means, piece_errors, worth_mending
 from odpiece.codec.bands.windows import area, crop, crop_tokens, padded_pixels, windows
-from odpiece.models.interface import BANDS, LAMBDA, PIECE, step_size
+from odpiece.models.interface import BANDS, LAMBDA, LOOKS, PIECE, USUAL_BANDS, is_fine, step_size
 
 ROUNDS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # by effort, 0..9
 TILE, MARGIN = 24, 2  # pieces: larger pictures go through the synthesis in overlapping squares, to bound memory
@@ -24,7 +25,8 @@ MOST_KEPT, LEAST_KEPT = 0.5, 0.02  # of a move that went too far
 def refine(search, q, slope, code, rounds):
     """The cheapest of the files that `code` makes of the latents of `search`, a Search or alike, in so many rounds.
 
-    `code(latents)` gives (the bytes of a file, its Tokens). Where the last round went too far there is one more.
+    `code(latents)` gives (the bytes of a file, its Tokens). Where the last round went too far there is one more, and
+    where means of the last picture are off, the file in which they are mended is taken, whatever it costs.
     """
     data, tokens = code(search.latents)
     best, least = data, np.inf
@@ -33,8 +35,12 @@ def refine(search, q, slope, code, rounds):
         cost = distance / step_size(q) ** 2 + slope * LAMBDA * 8 * len(data)
         if cost < least:
             best, least = data, cost
-        if number > rounds or number == rounds and not search.step_back():
-            break
+        if number >= rounds:
+            back = number == rounds and search.step_back()
+            if search.even_out():
+                return code(search.latents)[0]
+            if not back:
+                break
         del tokens  # before others take as much memory
         data, tokens = code(search.latents)
     return best
@@ -43,22 +49,27 @@ def refine(search, q, slope, code, rounds):
 def refine_once(search, tokens, code):
     """The file that `code` makes after one move, from the picture of the draft `tokens`: most of what there is to find.
 
-    Where the move went too far there is another file, after a step back.
+    Where the move went too far, or means are off, there is another file, after a step back; where it led the whole
+    picture astray, as it can where that has exact patterns, the file without it.
     """
-    search.measure(tokens, move=True)
+    drafted = search.measure(tokens, move=True)
     data, tokens = code(search.latents)
-    search.measure(tokens)
-    return code(search.latents)[0] if search.step_back() else data
+    if search.measure(tokens) > OVERSHOT * drafted:
+        search.take_back()
+        return code(search.latents)[0]
+    back, evened = search.step_back(), search.even_out()
+    return code(search.latents)[0] if back or evened else data
 
 
 class Search:
     """Latents of a picture, moved in place towards those of the least squared error, by Transform.error.
 
     `pixels` are uint8 (H, W, 3) or grey (H, W); those whose `alpha` (H, W) is 0 do not count. Large pictures are seen
-    in tiles; near their borders the synthesis sees MARGIN pieces of what lies beyond.
+    in tiles; near their borders the synthesis sees MARGIN pieces of what lies beyond. Pixels at `scale`, one of SCALES,
+    are those of a smaller picture.
     """
 
-    def __init__(self, transform, latents, q, pixels, alpha=None):
+    def __init__(self, transform, latents, q, pixels, alpha=None, scale=1):
         self.latents, self._before = latents, None
         self._transform, self._q, self._pixels, self._alpha = transform, q, pixels, alpha
         self._used = [band for band in BANDS if band.first_token < q]
@@ -66,16 +77,24 @@ class Search:
         self._errors, self._descent = np.full(pieces, np.inf), np.zeros(pieces)  # of each piece before its last move
         self._pace = np.full(pieces, PACE)
         self._kept = np.ones(pieces)  # what is kept of the last move, below 1 where it went too far
+        (self._means,) = (band for band in BANDS[:USUAL_BANDS] if band.block * scale == PIECE)  # whose blocks have them
+        self._missing = np.zeros((3, *(n * self._means.side for n in pieces)), np.float32)
 
     def measure(self, tokens, move=False):
-        """The sum of squared errors of the picture of Tokens; with `move` the latents follow its gradient."""
+        """The sum of squared errors of the picture of Tokens; with `move` the latents follow its gradient.
+
+        Without, `even_out` knows the means of this picture.
+        """
         if move and self._before is None:
             self._before = tuple(z.copy() for z, _ in zip(self.latents, self._used))
         total = 0.0
         for window in windows(*tokens.lengths.shape, TILE, MARGIN):
             decoded = dequantize(crop_tokens(tokens, window.outer), self._q)
             seen = padded_pixels(self._pixels, window.outer), _importance(self._pixels, self._alpha, window.outer)
-            errors, gradients = self._transform.error(decoded, self._q, *seen, move)
+            if move:
+                errors, gradients = self._transform.error(decoded, self._q, *seen, True)
+            else:
+                errors = self.look(window, decoded, *seen)
             found = errors[window.inside]
             total += float(found.sum(dtype=np.float64))
             self._judge(window.inner, found)
@@ -90,6 +109,39 @@ class Search:
         for band, z, before in zip(self._used, self.latents, self._before):
             z[:] = before + _grid(self._kept, band) * (z - before)
         return True
+
+    def take_back(self):
+        """Undo the only move that there was."""
+        for z, before in zip(self.latents, self._before):
+            z[:] = before
+
+    def even_out(self):
+        """Give blocks whose mean colour is off in the last picture what it lacks. Returns whether there are any.
+
+        What is piecewise flat goes through the transform as through a linear one: its latents can be added.
+        """
+        missing = worth_mending(self._missing, self._q)
+        if missing.any():
+            self._add(as_picture(missing, self._means.block))
+        return missing.any()
+
+    def look(self, window, decoded, wanted, importance):
+        """The errors, as of Transform.error, of the pieces of a Window, whose means are noted."""
+        shown = self._transform.synthesize(decoded, self._q, LOOKS[0])
+        missing = missing_means(shown, wanted, importance, self._means.block)
+        crop(self._missing, self._means, window.inner)[:] = crop(missing, self._means, window.inside)
+        return piece_errors(shown, wanted, importance)
+
+    def _add(self, change):
+        """Add to the latents those of `change`, uint8 (H, W, 3) of whole pieces, where GREY changes nothing."""
+        nothing = self._transform.analyze(np.full((PIECE, PIECE, 3), GREY, np.uint8), is_fine(self._q))
+        for window in windows(*self._kept.shape, TILE, MARGIN):
+            seen = np.ascontiguousarray(change[area(window.outer)])
+            if (seen == GREY).all():
+                continue
+            parts = self._transform.analyze(seen, is_fine(self._q))
+            for band, z, part, rest in zip(self._used, self.latents, parts, nothing):
+                crop(z, band, window.inner)[:] += crop(part, band, window.inside) - rest[:, :1, :1]
 
     def _judge(self, pieces, found):
         """Settle from the errors `found` of some pieces what they keep of their last move, and the pace of the next."""
