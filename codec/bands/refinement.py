@@ -47,7 +47,7 @@ def refine_once(search, tokens, code):
     """
     search.measure(tokens, move=True)
     data, tokens = code(search.latents)
-    search.measure(tokens)
+    search.measure(tokens, shown=True)
     return code(search.latents)[0] if search.step_back() else data
 
 
@@ -67,15 +67,18 @@ class Search:
         self._pace = np.full(pieces, PACE)
         self._kept = np.ones(pieces)  # what is kept of the last move, below 1 where it went too far
 
-    def measure(self, tokens, move=False):
-        """The sum of squared errors of the picture of Tokens; with `move` the latents follow its gradient."""
+    def measure(self, tokens, move=False, shown=False):
+        """The sum of squared errors of the picture of Tokens; with `move` the latents follow its gradient.
+
+        Those of the picture as it is `shown`, in whole grey levels, take less time but are smaller than others.
+        """
         if move and self._before is None:
             self._before = tuple(z.copy() for z, _ in zip(self.latents, self._used))
         total = 0.0
         for window in windows(*tokens.lengths.shape, TILE, MARGIN):
             decoded = dequantize(crop_tokens(tokens, window.outer), self._q)
             seen = padded_pixels(self._pixels, window.outer), _importance(self._pixels, self._alpha, window.outer)
-            errors, gradients = self._transform.error(decoded, self._q, *seen, move)
+            errors, gradients = self._transform.error(decoded, self._q, *seen, not shown)
             found = errors[window.inside]
             total += float(found.sum(dtype=np.float64))
             self._judge(window.inner, found)

@@ -282,6 +282,13 @@ def test_the_default_effort(detail):
     assert data == encode(detail, 1024, effort=EFFORT) != encode(detail, 1024, effort=0)
 
 
+@pytest.mark.parametrize("q", [1025, 4096])
+def test_high_qualities_are_searched_when_asked(q, detail):
+    """One round gains next to nothing there: the default does not search."""
+    files = [encode(detail, q, effort=effort) for effort in (0, 1, 2)]
+    assert files[0] == files[1] != files[2]
+
+
 def with_transform(transform):
     """The installed model with another Transform."""
     shared = load_model()
@@ -315,10 +322,11 @@ class Watched:
 
     def __init__(self, transform, paint):
         self.analyze, self._error, self._paint = transform.analyze, transform.error, paint
-        self.asked, self.prepare_for = [], transform.prepare_for
+        self.asked, self.gradients, self.prepare_for = [], [], transform.prepare_for
 
     def error(self, latents, q, pixels, importance, gradients):
         self.asked.append((pixels, importance))
+        self.gradients.append(gradients)
         if self._paint:
             pixels = np.where(importance[..., None] > 0, pixels, np.uint8(255) - pixels)
         return self._error(latents, q, pixels, importance, gradients)
@@ -343,6 +351,14 @@ def test_only_what_is_seen_counts(transparent, effort, times, photo):
             np.testing.assert_array_equal(importance, seen)
             np.testing.assert_array_equal(padded[seen], pixels[seen[:100, :70]])
     assert files[0] == files[1] == encode(given, 64, effort=effort)
+
+
+@pytest.mark.parametrize("effort, alike", [(1, False), (2, True)])
+def test_rounds_are_compared_by_the_same_errors(effort, alike, photo):
+    """Those of the rounded picture are smaller than the gradient's: only where one is looked at are they enough."""
+    watched = Watched(load_model().transform, False)
+    encode(photo[:64, :64], 64, effort=effort, model=with_transform(watched))
+    assert len(watched.gradients) > 1 and all(watched.gradients) == alike
 
 
 @pytest.mark.parametrize("look", ["Natural", "", None, 1])
