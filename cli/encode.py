@@ -77,7 +77,7 @@ class Kept(click.ParamType):
     type=click.IntRange(0, 9),
     default=1,
     show_default=True,
-    help="How long to search for better tokens, 0 (not at all) to 9; above q 1024 the default does not either.",
+    help="How long to search for better tokens, 0 (not at all) to 9; 1 does not search above -q 1024.",
 )
 @click.option(
     "--scale",

@@ -65,8 +65,8 @@ class _Channel:
 
 
 def _runs(table, rows):
-    """The order, int (n,), in which `rows` (int, (n,)) ascend, equal ones as they come, and for each row of `table` among
-    them its model and how many they are: [(model, count)].
+    """The order, int (n,), in which `rows` (int, (n,)) ascend, equal ones as they come, and the runs of equal ones, by
+    their models.
     """
     rows = rows.astype(np.min_scalar_type(len(table)))  # of two bytes, which are sorted by radix: several times faster
     order = np.argsort(rows, kind="stable")

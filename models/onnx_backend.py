@@ -203,7 +203,7 @@ def _graph_of(part, fine):
 
 
 def _feed(latents, q):
-    feed = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
+    feed = {f"band{i}": np.asarray(z, np.float32)[None] for i, z in enumerate(latents)}
     return feed | {"octaves": octave_weights(q)[None]}
 
 

@@ -1,7 +1,6 @@
 """Pictures and files of the bands family: latents, tokens, segments."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 from odpiece.codec.arguments import check_flag, check_whole
 from odpiece.codec.bands.coders import coder_of
@@ -99,16 +98,16 @@ class BandsPicture(Analyzed):
             segments, tokens = encode_segments(source_of, self._coder, header)
             return pack(header, tokens, segments, self._chunks), tokens
 
-        prepare = partial(self.model.transform.prepare_for, q=q, pieces=header.rows * header.columns)
+        pieces = header.rows * header.columns
         if rounds:
-            prepare("gradient")
+            self.model.transform.prepare_for("gradient", q, pieces)
         latents = self._latents_at(q)
         if last:
             self._latents, self._most = (), 0
         elif rounds:
             latents = tuple(z.copy() if z.flags.writeable else z for z in latents)
         if rounds == 1:
-            prepare(LOOKS[0])  # for the one look at what the move led to
+            self.model.transform.prepare_for(LOOKS[0], q, pieces)  # for the one look at what the move led to
         search = Search(self.model.transform, latents, q, self._coded, self._seen)
         if rounds == 1:
             return refine_once(search, draft(latents, q, table), code)
