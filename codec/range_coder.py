@@ -50,35 +50,30 @@ def bits(table):
 
 
 class _Channel:
-    """Both directions; subclasses code an int32 array under one constriction model."""
+    """Both directions; subclasses code an int32 array under runs of constriction models, pairs (model, count)."""
 
     def symbols(self, table, rows, symbols):
         """Code int32 (n,) `symbols`, each under the table row `rows` (int, (n,)) names; gives the symbols."""
         order, runs = _runs(table, rows)
-        given = None if symbols is None else symbols[order]
-        found = np.empty(len(rows), dtype=np.int32)
-        for run, model in runs:
-            found[run] = self._code(model, None if symbols is None else given[run], run.stop - run.start)
-        return _put_back(found, order)
+        return _put_back(self._code(runs, None if symbols is None else symbols[order]), order)
 
     def uniform(self, size, values, count):
         """Code int32 (count,) `values` in 0..size - 1, all equally likely; gives the values."""
         if size == 1 or count == 0:
             return np.zeros(count, dtype=np.int32)
-        return self._code(Uniform(size), values, count)
+        return self._code([(Uniform(size), count)], values)
 
 
 def _runs(table, rows):
-    """The order, int (n,), in which `rows` (int, (n,)) ascend, equal ones as they come, and an iterator that gives for
-    each row of `table` among them the slice of its places in that order, and its model.
+    """The order, int (n,), in which `rows` (int, (n,)) ascend, equal ones as they come, and the runs of equal ones, by
+    their models.
     """
     rows = rows.astype(np.min_scalar_type(len(table)))  # of two bytes, which are sorted by radix: several times faster
     order = np.argsort(rows, kind="stable")
     ascending = rows[order]
-    starts = np.flatnonzero(np.diff(ascending, prepend=-1)).tolist()
-    ends = [*starts[1:], len(rows)]
-    runs = zip(starts, ends, ascending[starts].tolist())
-    return order, ((slice(start, end), _model(table[row].tobytes())) for start, end, row in runs)
+    starts = np.flatnonzero(np.diff(ascending, prepend=-1))
+    frequencies = table[ascending[starts]].view(f"V{table.itemsize * table.shape[1]}")[:, 0].tolist()
+    return order, list(zip(map(_model, frequencies), np.diff(starts, append=len(rows)).tolist()))
 
 
 @lru_cache(maxsize=1 << 13)
@@ -100,9 +95,11 @@ class Writer(_Channel):
     def __init__(self):
         self._encoder = constriction.stream.queue.RangeEncoder()
 
-    def _code(self, model, symbols, count):
-        symbols = np.ascontiguousarray(symbols, dtype=np.int32)
-        self._encoder.encode(symbols, model)
+    def _code(self, runs, symbols):
+        symbols, start, encode = np.ascontiguousarray(symbols, dtype=np.int32), 0, self._encoder.encode
+        for model, count in runs:
+            encode(symbols[start : start + count], model)
+            start += count
         return symbols
 
     def to_bytes(self):
@@ -133,9 +130,9 @@ class Reader(_Channel):
     def __init__(self, payload):
         self._decoder = _decoder(payload, b"\0")
 
-    def _code(self, model, symbols, count):
+    def _code(self, runs, symbols):
         try:
-            return self._decoder.decode(model, count)
+            return _decoded(self._decoder, runs)
         except AssertionError:
             raise DamagedError("the file is cut or damaged") from None
 
@@ -147,15 +144,15 @@ class WholeReader(Reader):
         super().__init__(payload)
         self._shorter = _decoder(payload[:-1], b"\0") if payload else None
 
-    def _code(self, model, symbols, count):
-        symbols = super()._code(model, symbols, count)
-        if self._shorter and not self._agrees(model, symbols):
+    def _code(self, runs, symbols):
+        symbols = super()._code(runs, symbols)
+        if self._shorter and not self._agrees(runs, symbols):
             self._shorter = None
         return symbols
 
-    def _agrees(self, model, symbols):
+    def _agrees(self, runs, symbols):
         try:
-            return (self._shorter.decode(model, len(symbols)) == symbols).all()
+            return np.array_equal(_decoded(self._shorter, runs), symbols)
         except AssertionError:
             return False
 
@@ -183,20 +180,21 @@ class CutReader(_Channel):
 
     def symbols(self, table, rows, symbols):
         order, runs = _runs(table, rows)
-        found, known = np.zeros(len(rows), dtype=np.int32), 0
-        for run, model in runs:
-            agreed = self._agreed(model, run.stop - run.start)
-            known += len(agreed)
-            found[run.start : known] = agreed
-            if known < run.stop:
-                raise Cut(_put_back(found, order), _put_back(np.arange(len(rows)) < known, order))
-        return _put_back(found, order)
+        try:
+            return _put_back(self._code(runs, None), order)
+        except Cut as cut:
+            raise Cut(_put_back(cut.symbols, order), _put_back(cut.known, order)) from None
 
-    def _code(self, model, symbols, count):
-        agreed = self._agreed(model, count)
-        if len(agreed) < count:
-            raise Cut(np.zeros(count, dtype=np.int32), np.zeros(count, dtype=bool))
-        return agreed
+    def _code(self, runs, symbols):
+        count = sum(n for _, n in runs)
+        found, known = np.zeros(count, dtype=np.int32), 0
+        for model, n in runs:
+            agreed = self._agreed(model, n)
+            found[known : known + len(agreed)] = agreed
+            known += len(agreed)
+            if len(agreed) < n:
+                raise Cut(found, np.arange(count) < known)
+        return found
 
     def _agreed(self, model, count):
         """The first symbols, up to `count`, on which both decoders agree; leaves the decoders behind them."""
@@ -214,6 +212,12 @@ class CutReader(_Channel):
         if len(first) < count // 2:
             return first
         return np.concatenate([first, self._agreed(model, count - count // 2)])
+
+
+def _decoded(decoder, runs):
+    """int32 symbols of runs of models; AssertionError where no writer leaves such a number."""
+    parts = [decoder.decode(model, count) for model, count in runs]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
 
 
 def _decoder(payload, pad):

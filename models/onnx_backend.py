@@ -171,9 +171,7 @@ class OnnxTransform(_Sessions):
         return session.run(["pixels"], feed)[0]
 
     @library_errors
-    def error(self, latents, q, pixels, importance, gradients=True):
-        if not gradients:  # of which the other graph would compute most all the same
-            return _error(self.synthesize(latents, q, LOOKS[0]), pixels, importance), ()
+    def error(self, latents, q, pixels, importance):
         feed = _feed(latents, q) | {"pixels": pixels, "importance": importance}
         names = ["error", *_names("gradient", len(latents))]
         error, *found = self._session_of("gradient", latents).run(names, feed)
@@ -182,13 +180,6 @@ class OnnxTransform(_Sessions):
     def _session_of(self, part, latents):
         """The session of the graph `part` for these latents."""
         return self._get(_graph_of(part, len(latents) > USUAL_BANDS), latents[0][0].size <= FEW_PIECES)
-
-
-def _error(decoded, pixels, importance):
-    """The squared errors of each piece, as Transform.error gives them, of a picture decoded to uint8."""
-    squares = importance * np.square(decoded.astype(np.float32) - pixels).sum(axis=2) / 127.5**2
-    rows, columns = (side // PIECE for side in squares.shape)
-    return squares.reshape(rows, PIECE, columns, PIECE).sum((1, 3))
 
 
 def _names(name, count):
@@ -203,7 +194,7 @@ def _graph_of(part, fine):
 
 
 def _feed(latents, q):
-    feed = {f"band{i}": z[None].astype(np.float32) for i, z in enumerate(latents)}
+    feed = {f"band{i}": np.asarray(z, np.float32)[None] for i, z in enumerate(latents)}
     return feed | {"octaves": octave_weights(q)[None]}
 
 

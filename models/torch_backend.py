@@ -104,14 +104,13 @@ class TorchTransform:
         return x[0].permute(1, 2, 0).contiguous().cpu().numpy()
 
     @library_errors
-    def error(self, latents, q, pixels, importance, gradients=True):
+    def error(self, latents, q, pixels, importance):
         rows, columns = latents[0].shape[1:]
-        with torch.set_grad_enabled(gradients):
-            bands = [z.requires_grad_(gradients) for z in self._bands(latents)]
-            difference = self._get().decode(bands, self._octaves(q)) - self._pixels(pixels)
-            squares = (self._tensor(importance) * difference.square())[0].sum(0)
-            error = squares.reshape(rows, PIECE, columns, PIECE).sum((1, 3))
-            found = torch.autograd.grad(error.sum(), bands) if gradients else ()
+        bands = [z.requires_grad_() for z in self._bands(latents)]
+        difference = self._get().decode(bands, self._octaves(q)) - self._pixels(pixels)
+        squares = (self._tensor(importance) * difference.square())[0].sum(0)
+        error = squares.reshape(rows, PIECE, columns, PIECE).sum((1, 3))
+        found = torch.autograd.grad(error.sum(), bands)
         return error.detach().cpu().numpy(), tuple(g[0].cpu().numpy() for g in found)
 
 

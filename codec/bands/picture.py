@@ -87,7 +87,7 @@ class BandsPicture(Analyzed):
         return COARSE if q <= COARSE and self._coded.size > FEW else USUAL
 
     def encode(self, q, *, effort=EFFORT, slope=1.0, last=False):
-        effort = check_whole(effort, "effort", 0, len(ROUNDS) - 1)
+        rounds = _rounds(check_whole(effort, "effort", 0, len(ROUNDS) - 1), q)
         header = self._header(q, self._id, self.model.fingerprint)
         table = self.model.static_tables["latents"]
 
@@ -98,14 +98,21 @@ class BandsPicture(Analyzed):
             segments, tokens = encode_segments(source_of, self._coder, header)
             return pack(header, tokens, segments, self._chunks), tokens
 
-        if ROUNDS[effort]:
-            self.model.transform.prepare_for("gradient", q, header.rows * header.columns)
+        pieces = header.rows * header.columns
+        if rounds:
+            self.model.transform.prepare_for("gradient", q, pieces)
         latents = self._latents_at(q)
         if last:
             self._latents, self._most = (), 0
-        elif ROUNDS[effort]:
+        elif rounds:
             latents = tuple(z.copy() if z.flags.writeable else z for z in latents)
+            self.model.transform.prepare_for(LOOKS[0], q, pieces)  # for the look at what the moves led to
         search = Search(self.model.transform, latents, q, self._coded, self._seen, self.scale)
-        if ROUNDS[effort] == 1:
+        if rounds == 1:
             return refine_once(search, draft(latents, q, table), code)
-        return refine(search, q, slope, code, ROUNDS[effort])
+        return refine(search, q, slope, code, rounds)
+
+
+def _rounds(effort, q):
+    """Rounds of the search: none where one would take most of the time for half a percent of the bytes."""
+    return 0 if is_fine(q) and ROUNDS[effort] == 1 else ROUNDS[effort]

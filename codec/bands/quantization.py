@@ -94,8 +94,15 @@ def _round(scaled, weights, cost, classes):
 
 
 def dequantize(tokens, q):
-    """float32 latents from Tokens at quality `q`, a tuple like Transform.analyze gives."""
-    return tuple(z.astype(np.float32) * step for z, step, _ in zip(tokens.bands, _steps(q), bands_of(q)))
+    """float32 latents from Tokens at quality `q`, a tuple like Transform.analyze gives.
+
+    Those of bands that no piece keeps tokens of are zeros which take no memory until they are written to.
+    """
+    most = tokens.lengths.max(initial=0)
+    return tuple(
+        np.multiply(z, step, dtype=np.float32) if band.first_token < most else np.zeros(z.shape, np.float32)
+        for z, step, band in zip(tokens.bands, _steps(q), bands_of(q))
+    )
 
 
 def whole_pieces(pixels):

@@ -37,6 +37,7 @@ def refine(search, q, slope, code, rounds):
             best, least = data, cost
         if number >= rounds:
             back = number == rounds and search.step_back()
+            search.note_means(tokens)
             if search.even_out():
                 return code(search.latents)[0]
             if not back:
@@ -54,7 +55,7 @@ def refine_once(search, tokens, code):
     """
     drafted = search.measure(tokens, move=True)
     data, tokens = code(search.latents)
-    if search.measure(tokens) > OVERSHOT * drafted:
+    if search.measure(tokens, shown=True) > OVERSHOT * drafted:
         search.take_back()
         return code(search.latents)[0]
     back, evened = search.step_back(), search.even_out()
@@ -80,21 +81,20 @@ class Search:
         (self._means,) = (band for band in BANDS[:USUAL_BANDS] if band.block * scale == PIECE)  # whose blocks have them
         self._missing = np.zeros((3, *(n * self._means.side for n in pieces)), np.float32)
 
-    def measure(self, tokens, move=False):
+    def measure(self, tokens, move=False, shown=False):
         """The sum of squared errors of the picture of Tokens; with `move` the latents follow its gradient.
 
-        Without, `even_out` knows the means of this picture.
+        Those of the picture as it is `shown`, in whole grey levels, take less time but are smaller than others. Its
+        means are noted, too.
         """
         if move and self._before is None:
             self._before = tuple(z.copy() for z, _ in zip(self.latents, self._used))
         total = 0.0
-        for window in windows(*tokens.lengths.shape, TILE, MARGIN):
-            decoded = dequantize(crop_tokens(tokens, window.outer), self._q)
-            seen = padded_pixels(self._pixels, window.outer), _importance(self._pixels, self._alpha, window.outer)
-            if move:
-                errors, gradients = self._transform.error(decoded, self._q, *seen, True)
+        for window, decoded, *seen in self._windows(tokens):
+            if shown:
+                errors = self._look(window, decoded, *seen)
             else:
-                errors = self.look(window, decoded, *seen)
+                errors, gradients = self._transform.error(decoded, self._q, *seen)
             found = errors[window.inside]
             total += float(found.sum(dtype=np.float64))
             self._judge(window.inner, found)
@@ -115,8 +115,13 @@ class Search:
         for z, before in zip(self.latents, self._before):
             z[:] = before
 
+    def note_means(self, tokens):
+        """Look at the mean colours of the picture of Tokens."""
+        for window, decoded, *seen in self._windows(tokens):
+            self._look(window, decoded, *seen)
+
     def even_out(self):
-        """Give blocks whose mean colour is off in the last picture what it lacks. Returns whether there are any.
+        """Give blocks whose mean colour is off in the picture that was looked at what it lacks. Returns whether there are any.
 
         What is piecewise flat goes through the transform as through a linear one: its latents can be added.
         """
@@ -125,7 +130,18 @@ class Search:
             self._add(as_picture(missing, self._means.block))
         return missing.any()
 
-    def look(self, window, decoded, wanted, importance):
+    def _windows(self, tokens):
+        """Each Window of the picture, the latents of Tokens in it, its pixels, and their importance."""
+        for window in windows(*tokens.lengths.shape, TILE, MARGIN):
+            decoded = dequantize(crop_tokens(tokens, window.outer), self._q)
+            yield (
+                window,
+                decoded,
+                padded_pixels(self._pixels, window.outer),
+                _importance(self._pixels, self._alpha, window.outer),
+            )
+
+    def _look(self, window, decoded, wanted, importance):
         """The errors, as of Transform.error, of the pieces of a Window, whose means are noted."""
         shown = self._transform.synthesize(decoded, self._q, LOOKS[0])
         missing = missing_means(shown, wanted, importance, self._means.block)

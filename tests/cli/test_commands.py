@@ -45,12 +45,18 @@ def pixels(photo):
     return np.ascontiguousarray(photo[80:170, :130])
 
 
+@pytest.fixture(scope="module")
+def encoded(pixels):
+    """The file of the picture at q = 40."""
+    return encode(pixels, 40)
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch, pixels):
+def folder(tmp_path, monkeypatch, pixels, encoded):
     """The working directory, with photo.png and good.odp, which is encoded at q = 40."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(pixels).save("photo.png")
-    (tmp_path / "good.odp").write_bytes(encode(pixels, 40))
+    (tmp_path / "good.odp").write_bytes(encoded)
     return tmp_path
 
 

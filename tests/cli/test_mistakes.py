@@ -25,12 +25,24 @@ TO_STREAM = {
 }
 
 
+@pytest.fixture(scope="module")
+def pixels(photo):
+    """uint8 (70, 90, 3)."""
+    return photo[100:170, :90]
+
+
+@pytest.fixture(scope="module")
+def encoded(pixels):
+    """The file of the picture at q = 40."""
+    return encode(pixels, 40)
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch, photo):
+def folder(tmp_path, monkeypatch, pixels, encoded):
     """The working directory, with photo.png and photo.odp, which is encoded at q = 40."""
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(photo).save("photo.png")
-    (tmp_path / "photo.odp").write_bytes(encode(photo, 40))
+    Image.fromarray(pixels).save("photo.png")
+    (tmp_path / "photo.odp").write_bytes(encoded)
     return tmp_path
 
 
@@ -78,12 +90,12 @@ def test_a_folder_may_be_named_like_a_picture(folder):
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory, photo):
+def expected(tmp_path_factory, pixels, encoded):
     """{name of a command of TO_STREAM: the bytes that it writes into a file}"""
     folder = tmp_path_factory.mktemp("expected")
     with contextlib.chdir(folder):
-        Image.fromarray(photo).save("photo.png")
-        Path("photo.odp").write_bytes(encode(photo, 40))
+        Image.fromarray(pixels).save("photo.png")
+        Path("photo.odp").write_bytes(encoded)
         found = {}
         for name, (command, source, *options) in TO_STREAM.items():
             out = ("x.jpg" if "--format" in options else "x.png") if command == "decode" else "x.odp"
@@ -103,8 +115,16 @@ def test_a_pipe_with_a_name(folder, expected, name):
     assert got == [expected[name]] and Path("pipe").is_fifo()
 
 
-@pytest.mark.parametrize("out", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
-@pytest.mark.parametrize("name", ["encode", "encode -j", "decode"])
+@pytest.mark.parametrize(
+    "name, out",
+    [
+        ("encode", "/dev/stdout"),
+        ("encode -j", "/dev/stdout"),
+        ("decode", "/dev/stdout"),
+        ("encode -j", "/dev/fd/1"),
+        ("decode", "/proc/self/fd/1"),
+    ],
+)
 def test_standard_output_by_its_name(folder, expected, name, out):
     """Into a file, to which it adds: neither that nor /dev/stdout is replaced."""
     before = os.readlink("/dev/stdout")
@@ -132,8 +152,7 @@ def test_a_device(folder, capsys):
     assert Path("/dev/null").is_char_device()
 
 
-@pytest.mark.parametrize("out", ["-", "/dev/stdout"])
-@pytest.mark.parametrize("name", ["encode", "truncate", "decode"])
+@pytest.mark.parametrize("name, out", [("encode", "-"), ("encode", "/dev/stdout"), ("truncate", "-"), ("decode", "-")])
 def test_a_terminal(folder, name, out):
     """Bytes stay off a pseudo-terminal, unless forced."""
     code, seen = on_terminal(*TO_STREAM[name], "-o", out)

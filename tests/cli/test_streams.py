@@ -22,12 +22,18 @@ from odpiece.formats import errors
 DRY_RUN = "encode photo.png -o new.odp --dry-run"
 
 
+@pytest.fixture(scope="module")
+def encoded(photo):
+    """The file of the photo at q = 200."""
+    return encode(photo, 200)
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch, photo):
+def folder(tmp_path, monkeypatch, photo, encoded):
     """The working directory, with photo.png and photo.odp, which is encoded at q = 200."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(photo).save("photo.png")
-    (tmp_path / "photo.odp").write_bytes(encode(photo, 200))
+    (tmp_path / "photo.odp").write_bytes(encoded)
     return tmp_path
 
 

@@ -1,5 +1,7 @@
 """Cut files, truncation and progress: what can be known is known, and nothing else."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -20,10 +22,16 @@ def certain_by_loop(partial, whole):
     return count
 
 
+@pytest.fixture(scope="module")
+def file_of(photo):
+    """A function: the file of two pieces with sky and texture, by a coder at quality q."""
+    return cache(lambda coder, q: encode(photo[100:164, :128], q, coder=coder, effort=0))
+
+
 @pytest.mark.parametrize("coder", CoderId)
-@pytest.mark.parametrize("q", [4, 64, 300])
-def test_every_cut_gives_only_certain_tokens(photo, coder, q):
-    data = encode(photo[:128, :128], q, coder=coder)
+@pytest.mark.parametrize("q", [4, 64, 130])
+def test_every_cut_gives_only_certain_tokens(file_of, coder, q):
+    data = file_of(coder, q)
     whole, before = read(data), 0
     header = len(data) - len(_payload(data))
     for end in range(len(data) + 1):
@@ -46,9 +54,15 @@ def _payload(data):
     return unpack(data).segments[0].payload
 
 
-def test_half_a_file_holds_about_half_of_the_tokens_bits(photo):
+@pytest.fixture(scope="module")
+def usual(photo):
+    """The file of the photo at q = 256."""
+    return encode(photo, 256)
+
+
+def test_half_a_file_holds_about_half_of_the_tokens_bits(usual):
     """The certain tokens are not far fewer than the bytes pay for."""
-    data = encode(photo, 256)
+    data = usual
     part = read_partial(data[: len(data) // 2])
     known_bits = sum(group.bits for group in part.groups)
     assert not part.complete
@@ -56,9 +70,8 @@ def test_half_a_file_holds_about_half_of_the_tokens_bits(photo):
     assert known_bits > 0.8 * 8 * (len(data) // 2 - 40) - max(g.bits for g in read(data).groups)
 
 
-def test_a_longer_part_gives_a_better_picture(photo):
-    data = encode(photo, 256)
-    errors = []
+def test_a_longer_part_gives_a_better_picture(photo, usual):
+    data, errors = usual, []
     for share in (0.3, 0.6, 1.0):
         part = read_partial(data[: int(len(data) * share)])
         errors.append(np.mean((part.picture(part.tokens).astype(float) - photo) ** 2))
@@ -74,9 +87,9 @@ def test_without_permission_a_cut_file_is_an_error(photo):
 @pytest.mark.parametrize("coder", CoderId)
 @pytest.mark.parametrize("q", [1, 64, 300])
 @pytest.mark.parametrize("more", [b"\0", b"\x01", b"\xff", b"and more than a word"])
-def test_appended_bytes_are_damage(photo, coder, q, more):
+def test_appended_bytes_are_damage(file_of, coder, q, more):
     """Of a file of one segment, whose length stands nowhere. They may change the last tokens, and no others."""
-    data = encode(photo[:128, :128], q, coder=coder)
+    data = file_of(coder, q)
     with pytest.raises(DamagedError):
         read(data + more)
     part, whole = read_partial(data + more), read(data)
@@ -86,8 +99,8 @@ def test_appended_bytes_are_damage(photo, coder, q, more):
 
 @pytest.mark.parametrize("coder", CoderId)
 @pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 50, 64, 65, 199, 200, 1024, 4096])
-def test_truncate_keeps_exactly_the_first_tokens(photo, coder, count):
-    data = encode(photo[:128], 200, coder=coder)
+def test_truncate_keeps_exactly_the_first_tokens(file_of, coder, count):
+    data = file_of(coder, 200)
     short = read(truncate(data, count))
     assert short.tokens.to_bytes() == read(data).tokens.first(count).to_bytes()
     assert short.tokens.lengths.max() <= count
@@ -95,9 +108,9 @@ def test_truncate_keeps_exactly_the_first_tokens(photo, coder, count):
 
 
 @pytest.fixture(scope="module")
-def fine(photo):
-    """{coder: the file of 64x128 pixels at q = 4096}."""
-    return {coder: encode(photo[100:164, :128], 4096, coder=coder, effort=0) for coder in CoderId}
+def fine(file_of):
+    """{coder: the file at q = 4096}."""
+    return {coder: file_of(coder, 4096) for coder in CoderId}
 
 
 @pytest.mark.parametrize("coder", CoderId)
@@ -144,9 +157,8 @@ def test_truncating_twice_is_truncating_once(photo):
     assert truncate(data, 1024) == data
 
 
-def test_truncated_file_decodes_like_its_prefix(photo):
-    data = encode(photo, 256)
-    assert (decode(truncate(data, 40)) == decode(data, tokens=40)).all()
+def test_truncated_file_decodes_like_its_prefix(usual):
+    assert (decode(truncate(usual, 40)) == decode(usual, tokens=40)).all()
 
 
 def test_truncate_checks_its_number(photo):
@@ -156,8 +168,8 @@ def test_truncate_checks_its_number(photo):
             truncate(data, count)
 
 
-def test_progress_adds_group_after_group(photo):
-    contents = read(encode(photo, 256))
+def test_progress_adds_group_after_group(usual):
+    contents = read(usual)
     steps = list(contents.progress())
     assert len(steps) == len(contents.groups)
     assert not any(z.any() for z in steps[0].bands)
@@ -167,9 +179,9 @@ def test_progress_adds_group_after_group(photo):
             assert ((a == b) | (a == 0)).all()
 
 
-def test_first_groups_cuts_at_the_lengths_ladder(photo):
+def test_first_groups_cuts_at_the_lengths_ladder(fine):
     """Groups and lengths share their borders: the first n groups of a full piece are its first LENGTHS[n] tokens."""
-    tokens = read(encode(photo[100:164, :128], 4096, effort=0)).tokens
+    tokens = read(fine[CoderId.LEARNED]).tokens
     assert tokens.lengths.tolist() == [[4096, 4096]] and all(z.any() for z in tokens.bands)
     for count in range(len(LENGTHS)):
         a, b = first_groups(tokens, count), tokens.first(int(LENGTHS[count]))

@@ -42,7 +42,7 @@ def test_what_is_reached_has_a_unit_and_is_rounded_to_the_worse():
     assert targets.ST_LPIPS.reached(-0.12341) == "an ST-LPIPS of 0.1235"
 
 
-@pytest.mark.parametrize("size", [60, 80, 100, 150, 300, 500, 1000, 1300])
+@pytest.mark.parametrize("size", [60, 100, 300, 1000, 1300])
 def test_the_file_is_never_above_the_size_and_close_to_it(example, size, trials):
     data = encode_to_size(example, size, effort=0)
     assert size - max(2, 0.03 * size) <= len(data) <= size
@@ -114,7 +114,7 @@ def test_nothing_is_no_size(to, target, photo):
         to(photo, target)
 
 
-@pytest.mark.parametrize("decibels", [18.0, 20.0, 22.5, 25.0, 27.0])
+@pytest.mark.parametrize("decibels", [18.0, 22.5, 27.0])
 def test_the_psnr_is_reached_and_hardly_passed(example, decibels, trials):
     data = encode_to_psnr(example, decibels, effort=0)
     assert decibels <= psnr(example, decode(data)) <= decibels + 0.1

@@ -359,21 +359,6 @@ def test_onnx_gradients_are_those_of_autograd(q, rows, columns, exported):
         assert np.abs(got - wanted).max() < 1e-3 * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("q", [90, 1500])
-def test_the_error_alone_is_that_of_the_picture_as_it_is_shown(q, exported):
-    """Its pixels are whole numbers from 0 to 255."""
-    transform, _ = exported
-    latents, rng = random_latents(2, 3, seed=q, bands=bands_of(q)), np.random.default_rng(q)
-    pixels = rng.integers(0, 256, (128, 192, 3), dtype=np.uint8)
-    importance = rng.uniform(0, 2, pixels.shape[:2]).astype(np.float32)
-    error, none = transform.error(latents, q, pixels, importance, gradients=False)
-    difference = (transform.synthesize(latents, q, "faithful").astype(float) - pixels) / 127.5
-    squares = (importance[..., None] * np.square(difference)).sum(2)
-    expected = [[squares[y : y + 64, x : x + 64].sum() for x in (0, 64, 128)] for y in (0, 64)]
-    assert error.dtype == np.float32 and none == ()
-    np.testing.assert_allclose(error, expected, rtol=1e-5)
-
-
 @pytest.mark.parametrize("q", [64, 1500])
 def test_unimportant_pixels_do_not_matter(q, exported):
     transform, _ = exported

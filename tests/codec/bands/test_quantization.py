@@ -91,7 +91,7 @@ def test_lambda_is_that_of_the_training():
     assert LAMBDA == 0.15
 
 
-@pytest.mark.parametrize("q", [1, 8, 20, 100, 700, 1024, 1500, 4096])
+@pytest.mark.parametrize("q", [1, 8, 20, 100, 700, 2100])
 def test_never_dearer_than_rounding(q, toy_tables):
     """With tables that are the same in all length classes, one pass decides."""
     table = np.broadcast_to(toy_tables["latents"][:, :1], LEVEL.shape)
@@ -176,7 +176,7 @@ class Checked:
         return got
 
 
-@pytest.mark.parametrize("q", [3, 100, 1024, 3000])
+@pytest.mark.parametrize("q", [3, 100, 1024, 2100])
 def test_rate_aware_choices_are_the_cheapest(q, coder):
     lengths = np.array([[q, min(q, 20)]])
     checked = Checked(random_latents(1, 2, q, seed=q), q, lengths, coder)

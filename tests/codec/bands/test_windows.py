@@ -138,6 +138,8 @@ def test_windows_of_the_model_are_one_piece_within_a_level(q, look, tall, small_
     decoded = read(in_windows).colours(look=look).astype(int)
     monkeypatch.setattr(windows, "WHOLE", 1000)
     assert np.abs(decoded - read(in_windows).colours(look=look)).max() <= 1
+    if look != LOOKS[0]:
+        return  # of the same file
     in_one = read(encode(tall, q, effort=0)).tokens
     changed = sum(int((a != b).sum()) for a, b in zip(read(in_windows).tokens.bands, in_one.bands))
     assert changed <= 1e-4 * in_one.count
