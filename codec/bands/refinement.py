@@ -121,7 +121,7 @@ class Search:
             self._look(window, decoded, *seen)
 
     def even_out(self):
-        """Give blocks whose mean colour is off in the picture that was looked at what it lacks. Returns whether there are any.
+        """Give blocks whose mean colour was off when it was looked at what it lacks. Returns whether there are any.
 
         What is piecewise flat goes through the transform as through a linear one: its latents can be added.
         """

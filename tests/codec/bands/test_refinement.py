@@ -40,8 +40,10 @@ class Toy:
         self.made.append((bytes([len(self.made)] * size), Tokens(None, bands)))
         return self.made[-1]
 
-    def measure(self, tokens, move=False):
+    def measure(self, tokens, move=False, shown=False):
         self.asked.append(move)
+        if shown:
+            self.note_means(tokens)
         decoded = [z * np.float32(STEP) for z in tokens.bands]
         differences = [d - g for d, g in zip(decoded, self.goal, strict=True)]
         for z, d, difference in zip(self.latents if move else (), decoded, differences):
@@ -51,7 +53,11 @@ class Toy:
     def step_back(self):
         return False
 
+    def note_means(self, tokens):
+        self.looked_at = tokens
+
     def even_out(self):
+        assert self.looked_at is self.made[-1][1]
         return self.off
 
     def take_back(self):
@@ -181,7 +187,7 @@ class Reaching:
         energy = sum(by_piece(band, z**2) for band, z in zip(BANDS, latents))
         reach = box(weight)
         found = (2 * z * reach.repeat(b.side, 0).repeat(b.side, 1) for b, z in zip(BANDS, latents))
-        return weight * box(energy), tuple(found) if gradients else ()
+        return weight * box(energy), tuple(found)
 
 
 @pytest.mark.parametrize("q", [Q, 1500, 4096])
@@ -229,7 +235,7 @@ class Stiff:
 
     def error(self, latents, q, pixels, importance):
         stiffness = np.where(np.arange(latents[0].shape[2]) == 0, 100.0, 1.0)
-        found = tuple(2 * stiffness.repeat(b.side) * z for b, z in zip(BANDS, latents)) if gradients else ()
+        found = tuple(2 * stiffness.repeat(b.side) * z for b, z in zip(BANDS, latents))
         energy = sum(by_piece(band, z**2) for band, z in zip(USUAL, latents, strict=True))
         return stiffness * energy, found
 
