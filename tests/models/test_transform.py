@@ -280,7 +280,7 @@ def test_onnx_synthesis_agrees_with_torch(look, q, exported):
     got = transform.synthesize(latents, q, look)
     assert got.dtype == np.uint8 and got.shape == (128, 64, 3)
     assert np.abs(got - expected).max() <= 1
-    assert (got == expected).mean() > 0.99
+    assert (got == expected).mean() > 0.98
 
 
 @torch.no_grad()
