@@ -11,7 +11,7 @@ import pytest
 
 from odpiece.cli.main import cli, main
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"numpy", "torch", "onnx", "onnxruntime", "constriction", "PIL", "safetensors"}
 
 
@@ -81,7 +81,8 @@ def test_options_have_help(name, option):
 
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not isinstance(command, click.Group)])
 def test_commands_are_documented(name):
-    assert re.search(rf"\b{name}\b", README.read_text())
+    texts = (path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+    assert any(re.search(rf"\b{name}\b", text) for text in texts)
 
 
 def test_the_help_of_encode_and_decode_is_in_groups(capsys):
