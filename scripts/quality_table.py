@@ -1,4 +1,4 @@
-"""The table of docs/commands.md: one photograph at eight qualities, as Markdown: python scripts/quality_table.py PHOTO"""
+"""The table of docs/commands.md: one photograph at eight qualities, as Markdown: quality_table.py PHOTO"""
 
 import argparse
 from pathlib import Path
