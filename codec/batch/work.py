@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from odpiece.codec.channels import split_channels
 from odpiece.codec.files import encode, read, read_partial, truncate
 from odpiece.formats.container import MAX_PIXELS, CoderId, unpack_header
-from odpiece.formats.errors import OdpieceError, OutputExistsError
+from odpiece.formats.errors import DamagedError, OdpieceError, OutputExistsError
 from odpiece.formats.files import (
     ODP_SUFFIXES,
     add_suffix,
@@ -189,8 +189,13 @@ class Decoding:
 
     def read(self, data):
         """The Contents of an .odp file's bytes. Raises as `read` and `read_partial` do."""
-        reader = read_partial if self.allow_partial else read
-        return reader(data, model=self.model, max_pixels=self.max_pixels, look=self.look)
+        options = {"model": self.model, "max_pixels": self.max_pixels, "look": self.look}
+        if self.allow_partial:
+            return read_partial(data, **options)
+        try:
+            return read(data, **options)
+        except DamagedError as error:
+            raise DamagedError(f"{error}; --allow-partial decodes what is certain of it") from None
 
     def picture(self, contents):
         """uint8 of the shape that was encoded, or smaller by `max_side`."""
