@@ -127,7 +127,7 @@ class Search:
         """
         missing = worth_mending(self._missing, self._q)
         if missing.any():
-            self._add(as_picture(missing, self._means.block))
+            self._add(missing)
         return missing.any()
 
     def _windows(self, tokens):
@@ -148,14 +148,14 @@ class Search:
         crop(self._missing, self._means, window.inner)[:] = crop(missing, self._means, window.inside)
         return piece_errors(shown, wanted, importance)
 
-    def _add(self, change):
-        """Add to the latents those of `change`, uint8 (H, W, 3) of whole pieces, where GREY changes nothing."""
+    def _add(self, levels):
+        """Add to the latents those of blocks of so many `levels`, float32 (3, rows, columns)."""
         nothing = self._transform.analyze(np.full((PIECE, PIECE, 3), GREY, np.uint8), is_fine(self._q))
         for window in windows(*self._kept.shape, TILE, MARGIN):
-            seen = np.ascontiguousarray(change[area(window.outer)])
-            if (seen == GREY).all():
+            here = crop(levels, self._means, window.outer)
+            if not here.any():
                 continue
-            parts = self._transform.analyze(seen, is_fine(self._q))
+            parts = self._transform.analyze(as_picture(here, self._means.block), is_fine(self._q))
             for band, z, part, rest in zip(self._used, self.latents, parts, nothing):
                 crop(z, band, window.inner)[:] += crop(part, band, window.inside) - rest[:, :1, :1]
 
