@@ -39,7 +39,8 @@ def measures(options, pixels):
 def row(parts):
     """The cells of a line of the table: `parts` are the measures of all photographs."""
     lines = mesh_lines(sum(power for power, _, _ in parts), sum(count for _, count, _ in parts))
-    ratios = [(decoded / original)[original >= FLAT] for _, _, (decoded, original) in parts]
+    textured = [both[:, both[1] >= FLAT] for _, _, both in parts]
+    ratios = [decoded / original for decoded, original in textured]
     means = np.array([r.mean() for r in ratios if r.size])
     flat = np.concatenate([both[:, both[1] < FLAT] for _, _, both in parts], axis=1).mean(axis=1)
     worst = means[np.abs(np.log(means)).argmax()]
