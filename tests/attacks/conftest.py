@@ -3,6 +3,7 @@
 import signal
 import tracemalloc
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from odpiece.codec import decode, encode
 from odpiece.codec.files import read_partial
 from odpiece.formats.container import CoderId, StoredSegment, pack
 from odpiece.formats.errors import OdpieceError
+from odpiece.models.interface import TOKENS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SECONDS = 30  # of this process's CPU time, for what takes milliseconds
@@ -66,8 +68,8 @@ def attempt(or_error):
 @pytest.fixture(scope="session")
 def limited():
     """A context manager that fails if what is inside allocates more than `memory` bytes or takes too long."""
-    for coder in CoderId:  # the first use loads the model, and is not what is limited
-        decode(encode(np.zeros((8, 8, 3), np.uint8), 2, coder=coder))
+    for coder, q in product(CoderId, (2, TOKENS)):  # the first use loads the model, and is not what is limited
+        decode(encode(np.zeros((8, 8, 3), np.uint8), q, coder=coder))
 
     def stop(*_):
         raise TimeoutError(f"more than {SECONDS} s of CPU time")
