@@ -14,7 +14,7 @@ from odpiece.formats.errors import OdpieceError
 from odpiece.models.library import load_model
 
 MEBIBYTE = 1 << 20
-MEMORY = 64 * MEBIBYTE  # for pictures of up to LARGEST pixels
+MEMORY = 72 * MEBIBYTE  # for pictures of up to LARGEST pixels, which narrow ones exceed by their padding
 LARGEST = 1 << 18  # pixels that random headers may claim: more take their time, see the bombs
 SMALL_SIDES = st.integers(1, 130)  # pixels
 MODEL = load_model().fingerprint
