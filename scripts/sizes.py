@@ -146,10 +146,8 @@ def whole_and_tiles(options, pixels):
     parts = [scaled(np.ascontiguousarray(pixels[place]), scale=1) for place in places]
     rows = []
     for q in options.qualities:
-        (size, got), (sizes, tiles) = (
-            coded(whole, q, options.effort),
-            zip(*(coded(p, q, options.effort) for p in parts)),
-        )
+        size, got = coded(whole, q, options.effort)
+        sizes, tiles = zip(*(coded(part, q, options.effort) for part in parts))
         joined = np.empty_like(pixels)
         for place, tile in zip(places, tiles):
             joined[place] = tile

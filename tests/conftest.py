@@ -12,6 +12,8 @@ from odpiece.codec.bands.coders import LENGTH_CLASSES, STATIC_COUNT, SYMBOLS, Le
 from odpiece.codec.bands.tokens import LENGTHS, full_length_index, shorten
 from odpiece.codec.range_coder import to_table
 from odpiece.formats import pillow_plugin
+from odpiece.formats.container import unpack
+from odpiece.formats.errors import OdpieceError
 from odpiece.models.interface import BANDS, Q_OCTAVES
 from odpiece.models.library import load_model
 
@@ -68,6 +70,20 @@ def example():
         pixels = np.asarray(im.convert("RGB"))
     top, left = (n // 2 - 128 for n in pixels.shape[:2])
     return np.ascontiguousarray(pixels[top : top + 256, left : left + 256])
+
+
+@pytest.fixture(scope="session")
+def claims_at_most():
+    """A function: whether `data` is no .odp file, or one, perhaps cut or damaged, of at most so many pixels."""
+
+    def claims(data, pixels):
+        try:
+            header = unpack(data, partial=True)[0]
+        except OdpieceError:
+            return True
+        return header.width * header.height <= pixels
+
+    return claims
 
 
 @pytest.fixture(scope="session")

@@ -134,12 +134,8 @@ class Search:
         """Each Window of the picture, the latents of Tokens in it, its pixels, and their importance."""
         for window in windows(*tokens.lengths.shape, TILE, MARGIN):
             decoded = dequantize(crop_tokens(tokens, window.outer), self._q)
-            yield (
-                window,
-                decoded,
-                padded_pixels(self._pixels, window.outer),
-                _importance(self._pixels, self._alpha, window.outer),
-            )
+            importance = _importance(self._pixels, self._alpha, window.outer)
+            yield window, decoded, padded_pixels(self._pixels, window.outer), importance
 
     def _look(self, window, decoded, wanted, importance):
         """The errors, as of Transform.error, of the pieces of a Window, whose means are noted."""
