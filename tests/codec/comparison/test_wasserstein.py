@@ -57,7 +57,8 @@ def _oracle():
         channels = number or channels
     network = nn.Sequential(*layers).eval()
     state = torch.load(_weights_path(), map_location="cpu", weights_only=True)
-    own = {name.split(".", 3)[-1]: value for name, value in state.items() if ".basenet." in name and "slice5" not in name}
+    names = [name for name in state if ".basenet." in name and "slice5" not in name]
+    own = {name.split(".", 3)[-1]: state[name] for name in names}
     network.load_state_dict({name: own[name] for name in network.state_dict()})
     return network
 
