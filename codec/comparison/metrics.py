@@ -1,4 +1,4 @@
-"""How like the original a decoded picture is: four metrics of two uint8 (H, W, 3) sRGB arrays of one shape."""
+"""How like the original a decoded picture is: five metrics of two uint8 (H, W, 3) sRGB arrays of one shape."""
 
 import io
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from odpiece.codec.targets import psnr
 from odpiece.formats.errors import OptionError
 
 MS_SSIM_SIDE = 161  # pixels: the smallest that leave a window of 11 at the fifth scale
-ST_LPIPS_SIDE = 64
+ST_LPIPS_SIDE = WASSERSTEIN_SIDE = 64
 ALL = 99  # steps: every scale
 
 
@@ -92,6 +92,25 @@ def _st_lpips():
     return StLpips("vgg")
 
 
+def _wasserstein_scorer(original):
+    """Local statistics over 16 pixels, see wasserstein.py: 0 is the original."""
+    with extra("Wasserstein distortion"):
+        from odpiece.codec.comparison.wasserstein import distortion
+
+        trunk = _judge()
+    if min(original.shape[:2]) < WASSERSTEIN_SIDE:
+        return lambda decoded: float("nan")
+    reference = trunk(original)
+    return lambda decoded: distortion(reference, trunk(decoded))
+
+
+@cache
+def _judge():
+    from odpiece.codec.comparison.wasserstein import Trunk
+
+    return Trunk()
+
+
 def _tensor(pixels):
     """float32 (1, 3, H, W), 0..255."""
     import torch
@@ -113,6 +132,7 @@ METRICS = {
         Metric("ms-ssim", "MS-SSIM", True, _ms_ssim_scorer, ALL, ALL, ("pytorch_msssim",)),
         Metric("ssimulacra2", "SSIMULACRA2", True, _ssimulacra2_scorer, 1, 1, ("ssimulacra2",)),
         Metric("st-lpips", "ST-LPIPS", False, _st_lpips_scorer, 1, 0, ("torch", "stlpips_pytorch")),
+        Metric("wasserstein", "Wasserstein", False, _wasserstein_scorer, 1, 0, ("torch", "easyocr_en_models")),
     )
 }
 

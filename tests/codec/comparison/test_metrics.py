@@ -9,18 +9,23 @@ import pytest
 from odpiece.codec.comparison.metrics import METRICS, find_metric
 from odpiece.formats.errors import MissingExtraError, OptionError
 
-PERFECT = {"psnr": math.inf, "ms-ssim": 1.0, "ssimulacra2": 100.0, "st-lpips": 0.0}
-SMALL = {"ms-ssim": 160, "st-lpips": 63}
+PERFECT = {"psnr": math.inf, "ms-ssim": 1.0, "ssimulacra2": 100.0, "st-lpips": 0.0, "wasserstein": 0.0}
+SMALL = {"ms-ssim": 160, "st-lpips": 63, "wasserstein": 63}
+
+
+def installed(name):
+    """The Metric; skips where its packages are missing."""
+    try:
+        METRICS[name].require()
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    return METRICS[name]
 
 
 @pytest.fixture(params=METRICS)
 def metric(request):
-    """Each Metric; skips where its packages are missing."""
-    try:
-        METRICS[request.param].require()
-    except MissingExtraError as error:
-        pytest.skip(str(error))
-    return METRICS[request.param]
+    """Each Metric."""
+    return installed(request.param)
 
 
 def noisy(pixels, amount):
@@ -45,10 +50,8 @@ def test_a_scorer_leaves_its_pictures_alone(metric, photo):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_small_pictures_have_no_score(name):
-    pytest.importorskip("torch")
-    find_metric(name).require()
     pixels = np.zeros((SMALL[name], 300, 3), np.uint8)
-    assert math.isnan(find_metric(name).scorer(pixels)(pixels))
+    assert math.isnan(installed(name).scorer(pixels)(pixels))
 
 
 def test_st_lpips_is_the_distance_of_its_network(photo):
