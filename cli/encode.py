@@ -77,7 +77,7 @@ class Kept(click.ParamType):
     type=click.IntRange(0, 9),
     default=1,
     show_default=True,
-    help="How long to search for better tokens, 0 (not at all) to 9; 1 does not search above -q 1024.",
+    help="How long to search for better tokens, 0 (not at all) to 9; 1 does not search above -q 512.",
 )
 @click.option(
     "--scale",

@@ -32,7 +32,7 @@ fine_option = click.option(
     type=click.FloatRange(0, 1),
     default=0.15,
     show_default=True,
-    help="Share of the steps that teach q above 1024.",
+    help="Share of the steps that teach q above 512.",
 )
 device_option = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
@@ -84,9 +84,15 @@ def train():
 @device_option
 @fine_option
 @click.option(
-    "--init", "start", type=CHECKPOINT, help="Weights file (.safetensors) to begin with. [default: from scratch]"
+    "--init",
+    "start",
+    type=CHECKPOINT,
+    help="Weights file (.safetensors) or checkpoint to begin with. [default: from scratch]",
 )
-def tokenizer(data, val, out, minutes, part, resume, cache, batch, threads, device, fine, start):
+@click.option(
+    "--rate", type=Finite(0, min_open=True), help="Multiple of the learning rates. [default: 1, with --init 0.35]"
+)
+def tokenizer(data, val, out, minutes, part, resume, cache, batch, threads, device, fine, start, rate):
     """Train the tokenizer and, jointly, a float prior.
 
     In N processes, for N GPUs or cores: torchrun --nproc-per-node N --no-python odpiece train tokenizer ...
@@ -95,7 +101,7 @@ def tokenizer(data, val, out, minutes, part, resume, cache, batch, threads, devi
 
     from odpiece.models.training.bands.loop import TrainOptions, train_tokenizer
 
-    options = TrainOptions(data, val, out, minutes, resume, start, part, cache, batch, threads, device, fine)
+    options = TrainOptions(data, val, out, minutes, resume, start, part, cache, batch, threads, device, fine, rate)
     for row in train_tokenizer(options) or ():
         click.echo(f"q {row['q']:>4}  {row['psnr']:.2f} dB  {row['bpp']:.4f} bits a pixel")
 
@@ -122,6 +128,18 @@ def prior(checkpoint, out, minutes, model, **options):
     from odpiece.models.training.bands.tuning import TuningOptions
 
     train_prior(TuningOptions(checkpoint=checkpoint, out=out, minutes=minutes, **options))
+
+
+@train.command()
+@tuning_options()
+def exact(**options):
+    """Fit the transform of q above 512 alone, to the least cost; train the tokenizer with --fine 1 after it."""
+    _require_torch()
+
+    from odpiece.models.training.bands.exact_loop import train_exact
+    from odpiece.models.training.bands.tuning import TuningOptions
+
+    train_exact(TuningOptions(fine=1.0, **options))
 
 
 @train.command()

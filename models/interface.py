@@ -12,7 +12,7 @@ block in raster order: 4096 tokens a piece, as many latents as it has values.
     4     8x8      64              96               32     2048..4095
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -65,6 +65,12 @@ class Band:
         """int64 (n,): the latents of a group, an index into `groups`."""
         return np.flatnonzero(self.group_of_latent == group)
 
+    def up_to(self, count):
+        """The Band of the groups that have tokens below `count`, and of their latents alone."""
+        firsts = self.first_token + self.side**2 * np.cumsum([0, *self.groups[:-1]])
+        groups = self.groups[: np.searchsorted(firsts, count)]
+        return replace(self, groups=groups, latents=LATENTS_PER_TOKEN * sum(groups))
+
     def phase_map(self, rows, columns):
         """int64 (rows, columns): the phase, 0..phases - 1, of each block of a grid of blocks.
 
@@ -89,16 +95,15 @@ BANDS = (
     Band(block=16, latents=192, first_token=1024, groups=(8, 8, 16, 16, 16)),
     Band(block=8, latents=96, first_token=2048, groups=(4, 4, 8, 8, 8)),
 )
-USUAL_BANDS = 3  # those of the first 1024 tokens: all that qualities up to 1024 have
+USUAL_BANDS = 3  # those that the usual networks have
+USUAL_QUALITY = 512  # the largest that they serve
+CODED_USUAL = tuple(band.up_to(USUAL_QUALITY) for band in BANDS[:USUAL_BANDS])  # of those bands, what is coded then
 FINE_SUFFIX = ".fine"  # of the names of the graphs that take all bands
-
-
-USUAL_TOKENS = BANDS[USUAL_BANDS].first_token  # of a piece, in those bands
 
 
 def is_fine(q):
     """Whether quality `q` is a high one: of all bands, by the exact analysis, in place of the usual one."""
-    return q > USUAL_TOKENS
+    return q > USUAL_QUALITY
 
 
 def bands_of(q):

@@ -143,7 +143,8 @@ class Predictor:
             self.band += 1
         h, w = bands[band].shape[1:]
         self.group = -1
-        self.width = len(self._weight("mix.weight")) // len(BANDS[band].groups)
+        groups = 1 + BANDS[band].group_of_latent[len(self._weight("mean.weight")) - 1]  # which are coded at such q
+        self.width = len(self._weight("mix.weight")) // groups
         self.first, self.second = (np.zeros((len(self._weight("mix.weight")), h, w)) for _ in range(2))
         self.phases = BANDS[band].phase_map(h, w)
 

@@ -37,6 +37,7 @@ def golden_files():
     smoothed = np.clip(128 * (70 - distance) + 128, 0, 255).astype(np.uint8)
     files = {f"photo-{coder.name.lower()}.odp": encode(part, 64, coder=coder) for coder in CoderId}
     files["pixel.odp"] = encode(photo[:1, :1], 1)
+    files["photo-q512.odp"] = encode(part, 512)
     files["photo-q1024.odp"] = encode(part, 1024)
     files["photo-q4096.odp"] = encode(part[:70, :130], 4096)
     files["photo-static-q4096.odp"] = encode(part[:64, :64], 4096, coder=CoderId.STATIC)

@@ -13,9 +13,18 @@ from odpiece.codec.family import EFFORT, Analyzed, Contents, pack
 from odpiece.formats.container import CoderId
 from odpiece.formats.errors import DamagedError, OptionError
 from odpiece.formats.resampling import enlarged
-from odpiece.models.interface import BANDS, BANDS_FAMILY, LATENTS_PER_TOKEN, LOOKS, TOKENS, USUAL_BANDS, is_fine
+from odpiece.models.interface import (
+    BANDS,
+    BANDS_FAMILY,
+    LATENTS_PER_TOKEN,
+    LOOKS,
+    TOKENS,
+    USUAL_BANDS,
+    USUAL_QUALITY,
+    is_fine,
+)
 
-COARSE, USUAL, FINER = (band.first_token for band in BANDS[USUAL_BANDS - 1 :])  # qualities that these bands end at
+COARSE, *ENDS = (*(band.first_token for band in BANDS[USUAL_BANDS - 1 :]), TOKENS)  # qualities that bands end at
 FEW = 1 << 26  # numbers in a picture up to which the latents of all bands are kept, whatever its first quality is
 RAW_BITS = 6  # a latent, under an alphabet of 64
 
@@ -83,8 +92,8 @@ class BandsPicture(Analyzed):
     def _reach(self, q):
         """The largest quality of those for which the latents are found together with those for `q`."""
         if is_fine(q):
-            return FINER if q <= FINER else TOKENS
-        return COARSE if q <= COARSE and self._coded.size > FEW else USUAL
+            return next(end for end in ENDS if q <= end)
+        return COARSE if q <= COARSE and self._coded.size > FEW else USUAL_QUALITY
 
     def encode(self, q, *, effort=EFFORT, slope=1.0, last=False):
         rounds = _rounds(check_whole(effort, "effort", 0, len(ROUNDS) - 1), q)

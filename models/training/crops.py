@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 from torch.utils.data import DataLoader, Dataset
 
-from odpiece.models.interface import TOKENS, USUAL_TOKENS
+from odpiece.models.interface import TOKENS, USUAL_QUALITY
 from odpiece.models.training.drawn import drawn_picture
 
 SIZES = {
@@ -24,7 +24,7 @@ DRAWN = {256: 0.12, 512: 0.25, 768: 0.25, 1024: 0.25}  # share of drawn pictures
 DETAILED = 512  # pixels along the short side from which a photograph may teach high rates, and fill large crops
 DETAILED_WEIGHT = 5.0  # how much more often those are drawn
 LOW_RATES = 256  # the largest q that others teach
-FINE_STEPS = 0.15  # share of the steps that teach q above USUAL_TOKENS, by crops up to DETAILED
+FINE_STEPS = 0.15  # share of the steps that teach q above USUAL_QUALITY, by crops up to DETAILED
 CLEAN_SHRINK, LARGEST_SHRINK = 1.25, 2.5  # scaling down by the first removes the traces of an earlier compression
 ENLARGED = 0.65  # large crops are scaled by this part of the largest possible factor at least
 SATURATED = 0.1  # share of photographs whose colours are made stronger, up to twice
@@ -97,8 +97,8 @@ class Steps(Dataset):
     """The Batch of each step of a run, by its number: always the same for the same seed.
 
     Batches have about `pixels` pixels each, of one size in all processes, so that their steps take equally long; the
-    crops of process `rank` are its own. A share `fine` of the steps teaches q above USUAL_TOKENS, none where no picture
-    is detailed.
+    crops of process `rank` are its own. A share `fine` of the steps teaches q above USUAL_QUALITY, none where no
+    picture is detailed.
     """
 
     def __init__(self, mixture, pixels, seed, rank=0, fine=FINE_STEPS):
@@ -112,7 +112,7 @@ class Steps(Dataset):
         size = int(shared.choice(list(sizes), p=np.array(list(sizes.values())) / sum(sizes.values())))
         rng = np.random.default_rng((self.seed, step, self.rank))
         crops = [self.mixture.crop(rng, size, fine) for _ in range(max(1, self.pixels // size**2))]
-        lowest, most = (USUAL_TOKENS + 1, TOKENS) if fine else (1, USUAL_TOKENS)
+        lowest, most = (USUAL_QUALITY + 1, TOKENS) if fine else (1, USUAL_QUALITY)
         highest = np.array([min(highest, most) for _, highest in crops])
         return Batch(np.stack([crop for crop, _ in crops]), lowest, highest)
 

@@ -39,14 +39,14 @@ def usage_error(*arguments):
 @pytest.mark.parametrize("option", ["-e", "--effort"])
 @pytest.mark.parametrize("effort", [0, 4])
 def test_effort(option, effort, folder, detail):
-    main(["encode", "photo.png", "-q", "1024", option, str(effort), "-o", "out.odp"])
-    assert (folder / "out.odp").read_bytes() == encode(detail, 1024, effort=effort)
+    main(["encode", "photo.png", "-q", "200", option, str(effort), "-o", "out.odp"])
+    assert (folder / "out.odp").read_bytes() == encode(detail, 200, effort=effort)
 
 
 def test_efforts_differ_and_the_default_is_that_of_the_library(folder, detail):
-    main(["encode", "photo.png", "-q", "1024", "-o", "out.odp"])
-    files = [encode(detail, 1024, effort=effort) for effort in (0, 4)]
-    assert (folder / "out.odp").read_bytes() == encode(detail, 1024)
+    main(["encode", "photo.png", "-q", "200", "-o", "out.odp"])
+    files = [encode(detail, 200, effort=effort) for effort in (0, 4)]
+    assert (folder / "out.odp").read_bytes() == encode(detail, 200)
     assert files[0] != files[1]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from odpiece.codec import decode, decode_tokens, encode, encode_tokens, read_tokens, truncate
 from odpiece.codec.files import analyzed, read, read_partial, scaled
-from odpiece.codec.scaling import GAIN, HEADER_BYTES, MOST_PIXELS, Scaled
+from odpiece.codec.scaling import GAIN, HEADER_BYTES, MOST_PIXELS, MOST_TOKENS, Scaled
 from odpiece.codec.targets import encode_to_psnr, encode_to_size, psnr
 from odpiece.formats.container import CoderId, Header, StoredSegment, pack, unpack
 from odpiece.formats.errors import OptionError
@@ -128,7 +128,7 @@ class Fake:
 @pytest.mark.parametrize("tenfold", [2, 4])
 @pytest.mark.parametrize("q, expected", [(64, 4), (64.1, 2), (255, 2), (256, 1), (0.1, 4)])
 def test_the_scale_that_is_better_for_the_bytes_is_best(q, expected, tenfold):
-    """Fewer bytes are worth GAIN dB for each factor of e; what would need a high quality is left out."""
+    """Fewer bytes are worth GAIN dB for each factor of e; what would need too many tokens is left out."""
 
     def make(pixels, scale, metadata=None):
         return Fake(np.zeros((1024, 1024, 3), np.uint8), scale, sizes, errors)
@@ -138,14 +138,14 @@ def test_the_scale_that_is_better_for_the_bytes_is_best(q, expected, tenfold):
     loss = 10 ** (GAIN * np.log((HEADER_BYTES + 8000) / (HEADER_BYTES + sizes[tenfold])) / 10)
     for factor, kept in ((0.99, True), (1.01, False)):
         errors = {1: 100.0, 2: 1e4, 4: 1e4, tenfold: 100.0 * loss * factor}
-        if q < 256 and q * tenfold**2 <= 1024:
+        if q < 256 and q * tenfold**2 <= MOST_TOKENS:
             assert (Scaled(make, None, (1, 2, 4)).best(q) == tenfold) == kept
 
 
 def test_a_soft_picture_is_coded_smaller():
     y, x = np.mgrid[0:600, 0:700]
     sky = np.stack([90 + y / 6, 140 + 20 * np.sin(x / 90), 200 - 20 * np.cos(y / 70)], axis=2).astype(np.uint8)
-    assert scaled(sky).best(8) > 1
+    assert scaled(sky).best(4) > 1
 
 
 def test_auto_is_the_fixed_scale_that_it_takes(large):

@@ -17,7 +17,7 @@ GREY = COLOURS.convert("L")
 MODES = "1 L P PA LA RGB RGBA RGBa RGBX CMYK YCbCr HSV LAB I;16 I F".split()
 ORIENTATIONS = (1, 6)
 UNREAD = ("EPS", "PALM", "PDF", "ODP")  # by Pillow alone
-NEAR = 10  # levels of the means after the codec, which is coarse in so small a picture
+NEAR = 13  # levels of the means after the codec, which is coarse in so small a picture
 HALFTONE = 30  # the same for dots of black and white, finer than the transform holds
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
-from odpiece.models.interface import TOKENS, USUAL_TOKENS  # noqa: E402
+from odpiece.models.interface import TOKENS, USUAL_QUALITY  # noqa: E402
 from odpiece.models.training import crops, drawn  # noqa: E402
 from odpiece.models.training.crops import (  # noqa: E402
     CLEAN_SHRINK,
@@ -104,17 +104,17 @@ def test_some_steps_teach_the_finest_rates_and_the_others_none(mixture, quick_cr
     assert abs(len(fine) / len(steps) - FINE_STEPS) < 5 * np.sqrt(FINE_STEPS / len(steps))
     for size, batch in steps:
         expected = (
-            (USUAL_TOKENS + 1, TOKENS) if batch.lowest > 1 else (1, LOW_RATES if size < DETAILED else USUAL_TOKENS)
+            (USUAL_QUALITY + 1, TOKENS) if batch.lowest > 1 else (1, LOW_RATES if size < DETAILED else USUAL_QUALITY)
         )
         assert (batch.lowest, batch.highest.tolist()) == (expected[0], [expected[1]])
 
 
 def test_fine_steps_are_the_same_in_all_processes(mixture, quick_crops):
     first, second = ([Steps(mixture, 1, seed=4, rank=rank)[i].lowest for i in range(60)] for rank in (0, 1))
-    assert first == second and set(first) == {1, USUAL_TOKENS + 1}
+    assert first == second and set(first) == {1, USUAL_QUALITY + 1}
 
 
-@pytest.mark.parametrize("fine, lowest", [(0.0, 1), (1.0, USUAL_TOKENS + 1)])
+@pytest.mark.parametrize("fine, lowest", [(0.0, 1), (1.0, USUAL_QUALITY + 1)])
 def test_all_steps_may_be_fine_or_none(fine, lowest, mixture, quick_crops):
     steps = Steps(mixture, 1, seed=0, fine=fine)
     assert {steps[i].lowest for i in range(30)} == {lowest}

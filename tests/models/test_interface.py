@@ -10,6 +10,7 @@ from odpiece.models.interface import (
     PIECE,
     TOKENS,
     USUAL_BANDS,
+    USUAL_QUALITY,
     grain,
     is_fine,
     latent_steps,
@@ -32,9 +33,9 @@ def test_every_token_has_its_latents():
         assert sum(band.groups) == band.ranks and len(band.group_of_latent) == band.latents
 
 
-def test_the_finest_bands_are_those_behind_the_usual_tokens():
-    assert [is_fine(int(q)) for q in ALL_Q] == [False] * 1024 + [True] * 3072
-    assert BANDS[USUAL_BANDS].first_token == 1024
+def test_usual_qualities_have_all_their_tokens_in_the_usual_bands():
+    assert [is_fine(int(q)) for q in ALL_Q] == [False] * USUAL_QUALITY + [True] * (TOKENS - USUAL_QUALITY)
+    assert BANDS[USUAL_BANDS - 1].first_token < USUAL_QUALITY <= BANDS[USUAL_BANDS].first_token == 1024
 
 
 def test_octave_weights_interpolate():

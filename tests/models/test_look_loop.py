@@ -52,7 +52,7 @@ def run(tokenizer_run):
 @pytest.fixture(scope="module")
 def batch(photo):
     """A Batch of two crops of the photo, 128x128, which teach the usual bands."""
-    return Batch(np.stack([photo[:128, :128], photo[64:, 100:228]]), 1, np.array([1024, 1024]))
+    return Batch(np.stack([photo[:128, :128], photo[64:, 100:228]]), 1, np.array([256, 256]))
 
 
 @pytest.fixture(scope="module")

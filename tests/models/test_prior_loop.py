@@ -92,7 +92,7 @@ def make_run(tokenizer_run):
 @pytest.fixture(scope="module")
 def batch(photo):
     """A Batch of two crops of the photo, 128x128, which teach the usual bands."""
-    return Batch(np.stack([photo[:128, :128], photo[64:, 100:228]]), 1, np.array([1024, 1024]))
+    return Batch(np.stack([photo[:128, :128], photo[64:, 100:228]]), 1, np.array([256, 256]))
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def fine_batch(batch):
     return Batch(batch.pixels, 2049, np.array([4096, 4096]))
 
 
-@pytest.mark.parametrize("lowest, highest, count", [(1, 1024, USUAL_BANDS), (1025, 4096, len(BANDS))])
+@pytest.mark.parametrize("lowest, highest, count", [(1, 512, USUAL_BANDS), (513, 4096, len(BANDS))])
 def test_tokens_are_whole_numbers_dropped_at_their_quality(lowest, highest, count, make_run, batch):
     taught = Batch(batch.pixels, lowest, np.array([highest] * 2))
     bands, masks, octaves, quality = make_run(0)._tokens(taught)
@@ -116,7 +116,7 @@ def test_tokens_are_whole_numbers_dropped_at_their_quality(lowest, highest, coun
 
 
 def test_no_crop_is_coded_above_the_quality_that_it_may_teach(make_run, batch):
-    run, highest = make_run(0), np.array([1024, 16])
+    run, highest = make_run(0), np.array([256, 16])
     quality = torch.stack([run._tokens(Batch(batch.pixels, 1, highest))[3] for _ in range(9)])
     assert (quality.reshape(-1, 2).amax(0) <= torch.tensor(highest)).all() and quality.max() > 16
 

@@ -9,7 +9,8 @@ export const PIECE = 64; // pixels along the side of a piece
 export const TOKENS = 4096; // of a piece
 export const LATENTS_PER_TOKEN = 3;
 export const LOOKS = ["faithful", "natural"];
-export const USUAL_BANDS = 3; // all that qualities up to 1024 have
+export const USUAL_BANDS = 3; // all that usual qualities have
+const USUAL_QUALITY = 512; // the largest of those
 export const Q_OCTAVES = 13;
 
 export const BANDS = [
@@ -31,7 +32,7 @@ function band(block, latents, first, groups, phases = 1) {
 export const LENGTHS = [0, ...BANDS.flatMap((b) => b.starts.slice(1).map((ranks) => b.first + b.side ** 2 * ranks))];
 
 export function isFine(q) {
-  return q > BANDS[USUAL_BANDS].first;
+  return q > USUAL_QUALITY;
 }
 
 /** The bands that the networks take at quality `q`. */

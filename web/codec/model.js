@@ -40,7 +40,7 @@ export class Model extends Weights {
     this.networks = new Map();
   }
 
-  /** {run, names}, see synthesis.js, of a look; `fine` is for qualities above 1024, which have one. */
+  /** {run, names}, see synthesis.js, of a look; `fine` is for high qualities, which have one. */
   async network(look, fine) {
     const part = fine ? `${LOOKS[0]}.fine` : look;
     if (!this.networks.has(part)) this.networks.set(part, this.runtime.network(() => this.filledGraph(part)));

@@ -165,7 +165,8 @@ export class Predictor {
     this.h = this.tokens.rows * BANDS[band].side;
     this.w = this.tokens.columns * BANDS[band].side;
     this.units = prior.numbers(name("own.bias")).length;
-    this.width = this.units / BANDS[band].groups.length;
+    this.latents = prior.numbers(name("mean.bias")).length; // which are coded at such q
+    this.width = this.units / BANDS[band].starts.indexOf(this.latents / LATENTS_PER_TOKEN);
     [this.first, this.second] = [0, 1].map(() => new Float64Array(this.units * this.h * this.w));
     const condition = prior.atQuality(name("condition"), this.q);
     this.bias = prior.numbers(name("own.bias")).map((bias, u) => bias + condition[u]);
@@ -231,7 +232,8 @@ export class Predictor {
 
   /** From the hidden layers at a place to the table row and the centre of each latent of a group. */
   heads(group, phase, place, at, count, { rows, centres }) {
-    const { latents, starts } = BANDS[this.band];
+    const { latents } = this;
+    const { starts } = BANDS[this.band];
     const [from, to] = [starts[group], starts[group + 1]].map((ranks) => LATENTS_PER_TOKEN * ranks);
     const hidden = this.second.subarray(place * this.units, place * this.units + (group + 1) * this.width);
     const means = this.head("mean", hidden, from, to);
@@ -248,7 +250,7 @@ export class Predictor {
 
   head(name, hidden, from, to) {
     const sums = this.numbers(`${name}.bias`).slice(from, to);
-    hidden.forEach((unit, v) => this.terms.add(v * BANDS[this.band].latents + from, unit));
+    hidden.forEach((unit, v) => this.terms.add(v * this.latents + from, unit));
     this.terms.addTo(sums, this.weights(`${name}.weight`));
     return sums;
   }

@@ -5,15 +5,15 @@ coarser bands and, of its own band, the earlier groups of its block and of the e
 coarsest band also its own group in neighbours of earlier phases. All groups are computed at once by
 masked convolutions: hidden units belong to a group and see only what is coded before it.
 
-High qualities, above q = 1024, have other latents, and a chain of networks of their own. These also see the magnitudes
-of what is coded before: there most of the bits say how large latents are, and neighbours are about as large.
+High qualities have other latents, and a chain of networks of their own. These also see the magnitudes of what is coded
+before: there most of the bits say how large latents are, and neighbours are about as large.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN, Q_OCTAVES, USUAL_BANDS
+from odpiece.models.interface import BANDS, CODED_USUAL, LATENTS_PER_TOKEN, Q_OCTAVES, USUAL_BANDS
 
 CONTEXT = 64  # channels of what a band hands to the next finer one
 CONTEXT_HIDDEN = (256, 256, 128, 128)  # on the way from each band to the next
@@ -128,18 +128,24 @@ class Chain(nn.Module):
     def initialise(self, spread, steps):
         """Start from independent latents: `spread` root mean squares a band, `steps` (13,) at the octaves."""
         for band, rms in zip(self.bands, spread):
+            rms = rms[: band.band.latents]
             band.base_log_scale.copy_(torch.log(0.55 * rms / steps[:, None] + 0.08))
 
     def forward(self, latents, octaves):
         """As of Prior."""
         laws, context = [], None
-        for i, z in enumerate(latents):
-            seen = squash(z)
-            mean, log_scale = self.bands[i](z, context, octaves)
-            laws.append((mean, log_scale.clamp(-4.0, 6.0)))
+        for i, (band, z) in enumerate(zip(self.bands, latents)):
+            mean, log_scale = band(z[:, : band.band.latents], context, octaves)
+            laws.append((_filled(mean, z), _filled(log_scale.clamp(-4.0, 6.0), z)))
             if i + 1 < len(latents):
+                seen = squash(z)
                 context = self.refine[i](seen if context is None else torch.cat([seen, context], 1))
         return laws
+
+
+def _filled(law, latents):
+    """`law` with zeros for those of the `latents`, both (B, C, h, w), that are never coded."""
+    return F.pad(law, (0, 0, 0, 0, 0, latents.shape[1] - law.shape[1]))
 
 
 class Prior(nn.Module):
@@ -147,7 +153,7 @@ class Prior(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.usual = Chain(BANDS[:USUAL_BANDS], magnitudes=False)
+        self.usual = Chain(CODED_USUAL, magnitudes=False)
         self.fine = Chain(BANDS, magnitudes=True)
 
     def initialise(self, spread, steps):

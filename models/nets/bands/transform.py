@@ -9,9 +9,9 @@ residual branches that start at zero, so an untrained network is an orthonormal 
     looks      from there to pixels, one for each look: "faithful" is nearest to the original, "natural" has
                the texture of photographs
 
-High qualities, above q = 1024, need the picture back exactly. They have networks of their own: orthonormal matrices
-near to the linear layers (`Exact`), with bands 3 and 4 for what those layers leave out, and on the way back a
-`restoration`, residual branches at 1/8, which removes what it can of the error of quantization. They have one look.
+High qualities need the picture back exactly. They have networks of their own: orthonormal matrices (`Exact`), with
+bands 3 and 4 for what the linear layers leave out, and on the way back a `restoration`, residual branches at 1/8,
+which removes what it can of the error of quantization. They have one look.
 """
 
 from dataclasses import asdict, dataclass
@@ -25,6 +25,7 @@ from odpiece.models.interface import BANDS, GRAIN, LOOKS, Q_OCTAVES, STEP_AT_OCT
 
 PASSED_ON = 12  # channels of a band's grid that go on to the next coarser band
 PATCH = 8  # pixels along the side of the finest patch
+OVERLAP = PATCH // 2  # pixels to each side of its border, at high qualities
 FINE = 3 * PATCH**2 - BANDS[4].latents  # channels at 1/8 that go on
 MIDDLE = 4 * FINE - BANDS[3].latents  # channels at 1/16: those of band 2, and those that go on
 JOIN = 4 * PASSED_ON  # channels at 1/32 and 1/64
@@ -46,7 +47,7 @@ class Architecture:
     coarse_hidden: int = 256  # hidden channels at 1/32 and 1/64
     analysis_coarse_blocks: int = 1
     synthesis_coarse_blocks: int = 3
-    restoration_hidden: int = 64  # hidden channels at 1/8
+    restoration_hidden: int = 128  # hidden channels at 1/8
     restoration_blocks: int = 2
     looks: tuple[str, ...] = (FAITHFUL,)
 
@@ -125,17 +126,25 @@ def _residuals(count, channels, hidden, conditioned=False):
 class Exact(nn.Module):
     """The analysis of high qualities, and its inverse: a rotation of every patch of the picture, level by level.
 
-    Each level is an orthonormal matrix, see training/bands/exact.py.
+    First comes a rotation of every square amid four patches, so that what goes on across their borders is taken out
+    (a lapped transform, Malvar 1989; in this form Tran, Liang and Tu 2003). All matrices are orthonormal, see
+    training/bands/exact.py.
     """
 
     def __init__(self):
         super().__init__()
-        for name, size in (("patch", 3 * PATCH**2), ("merge16", 4 * FINE), ("merge32", JOIN), ("merge64", JOIN)):
+        for name, size in (
+            ("lap", 3 * PATCH**2),
+            ("patch", 3 * PATCH**2),
+            ("merge16", 4 * FINE),
+            ("merge32", JOIN),
+            ("merge64", JOIN),
+        ):
             self.register_buffer(name, torch.eye(size))
 
-    def latents(self, pixels):
-        """Those of all bands of float (B, 3, H, W)."""
-        x, band4 = _rotated(pixels, self.patch, PATCH).split([FINE, BANDS[4].latents], 1)
+    def forward(self, pixels):
+        """The latents of all bands of float (B, 3, H, W)."""
+        x, band4 = _rotated(lapped(pixels, self.lap), self.patch, PATCH).split([FINE, BANDS[4].latents], 1)
         x, band3 = _rotated(x, self.merge16, 2).split([MIDDLE, BANDS[3].latents], 1)
         x, band2 = x.split([PASSED_ON, BANDS[2].latents], 1)
         x, band1 = _rotated(x, self.merge32, 2).split([PASSED_ON, BANDS[1].latents], 1)
@@ -150,7 +159,14 @@ class Exact(nn.Module):
 
     def pixels(self, patches):
         """float (B, 3, H, W)."""
-        return _turned_back(patches, self.patch, PATCH)
+        return lapped(_turned_back(patches, self.patch, PATCH), self.lap.T)
+
+
+def lapped(pixels, matrix):
+    """`pixels` (B, 3, H, W) with every square amid four patches turned by `matrix` (n, n); their frame stays."""
+    inner = pixels[..., OVERLAP:-OVERLAP, OVERLAP:-OVERLAP]
+    change = F.pixel_shuffle(_rotated(inner, matrix, PATCH), PATCH) - inner
+    return pixels + F.pad(change, (OVERLAP,) * 4)
 
 
 def _rotated(x, matrix, size):
@@ -168,7 +184,7 @@ def _turned_back(x, matrix, size):
 class Analysis(nn.Module):
     """float (B, 3, H, W) in [-1, 1], H and W multiples of 64, to a tuple of latents (B, C, H/block, W/block).
 
-    They are those of the usual bands, for qualities up to q = 1024.
+    They are those of the usual bands, for usual qualities.
     """
 
     def __init__(self, arch):
@@ -262,7 +278,7 @@ class Tokenizer(nn.Module):
 
     def analyze(self, pixels, fine=False):
         """Latents of float (B, 3, H, W), a tuple: of the usual bands, or of all, for high qualities, where `fine`."""
-        return self.exact.latents(pixels) if fine else self.analysis(pixels)
+        return self.exact(pixels) if fine else self.analysis(pixels)
 
     def decode(self, latents, octaves, look=FAITHFUL, grain=None):
         """Latents as `analyze` gives them and octave weights (B, 13) to float (B, 3, H, W), by one of the looks.

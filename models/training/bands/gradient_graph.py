@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from odpiece.models.interface import BANDS, PIECE, USUAL_BANDS
 from odpiece.models.nets.bands.transform import FAITHFUL, FINE, JOIN, MIDDLE, PASSED_ON, PATCH
-from odpiece.models.training.bands.graph import BandsGraph, band_values, octaves_value, pixel_value, synthesis
+from odpiece.models.training.bands.graph import BandsGraph, band_values, octaves_value, pixel_value, restored, synthesis
 
 LOOK = f"looks.{FAITHFUL}"
 LAST = np.iinfo(np.int64).max  # as the end of a slice: up to the last
@@ -79,7 +79,8 @@ def gradient_graph(weights, bands=USUAL_BANDS):
     of all of it, gradient0, gradient1, .., like the bands. Pixels count in [-1, 1].
     """
     g = _Tape(weights, bands)
-    error = g.add("Sub", g.shuffle(synthesis(g, FAITHFUL), PATCH), g.pixels())
+    decoded = restored(g) if g.fine else g.shuffle(synthesis(g, FAITHFUL), PATCH)
+    error = g.add("Sub", decoded, g.pixels())
     weighted = g.add("Mul", error, "importance")
     mean = g.add("ReduceMean", g.add("Mul", error, weighted), g.constant(np.array([0, 1])), keepdims=1)
     mean = g.add("AveragePool", mean, kernel_shape=[PIECE, PIECE], strides=[PIECE, PIECE])
@@ -95,7 +96,7 @@ def gradient_graph(weights, bands=USUAL_BANDS):
 
 def _back(g, x):
     """Add the way from `x`, the gradient in the pixels, to the outputs gradient0, gradient1, .."""
-    x = g.unshuffle(x, 3, PATCH)
+    x = g.unshuffle(g.lapped(x) if g.fine else x, 3, PATCH)
     x = _back_restored(g, x) if g.fine else _back_look(g, x)
     for i, size in ((2, 32), (1, 64)):
         x = g.unshuffle(_back_part(g, x, PASSED_ON, i), PASSED_ON, 2)

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from odpiece.models.interface import BANDS, GRAIN, Q_OCTAVES, USUAL_BANDS
-from odpiece.models.nets.bands.transform import FINE, LOG_STEPS, MIDDLE, PASSED_ON, PATCH
+from odpiece.models.nets.bands.transform import FINE, LOG_STEPS, MIDDLE, OVERLAP, PASSED_ON, PATCH
 from odpiece.models.training.onnx_graph import Graph
 
 
@@ -48,6 +48,19 @@ class BandsGraph(Graph):
         n = channels * size**2
         kernel = self.add("Reshape", self.weight(f"exact.{name}"), self.constant(np.array([n, channels, size, size])))
         return self.add("Conv", x, kernel, kernel_shape=[size, size], strides=[size, size])
+
+    def lapped(self, x, back=False):
+        """Pixels `x` with every square amid four patches turned by the matrix exact.lap, or `back`; its frame stays."""
+        bounds = [self.constant(np.array([n, n])) for n in (OVERLAP, -OVERLAP)]
+        inner = self.add("Slice", x, *bounds, self.constant(np.array([2, 3])))
+        kernel = self.weight("exact.lap")
+        kernel = self.add("Transpose", kernel, perm=[1, 0]) if back else kernel
+        shape = self.constant(np.array([3 * PATCH**2, 3, PATCH, PATCH]))
+        kernel = self.add("Reshape", kernel, shape)
+        turned = self.add("Conv", inner, kernel, kernel_shape=[PATCH, PATCH], strides=[PATCH, PATCH])
+        change = self.add("Sub", self.shuffle(turned, PATCH), inner)
+        frame = self.constant(np.array([0, 0, OVERLAP, OVERLAP] * 2))
+        return self.add("Add", x, self.add("Pad", change, frame))
 
     def turned_back(self, parts, name, channels, size):
         """The inverse of `rotated` of all channels in `parts`, but the squares are not yet shuffled into place."""
@@ -111,7 +124,7 @@ def analysis_graph(weights, bands=USUAL_BANDS):
     """Serialized graph: pixels uint8 (H, W, 3) to band0, band1, .. float32 (1, latents, h, w)."""
     g = BandsGraph(weights, bands)
     if g.fine:
-        x = _part(g, g.rotated(g.pixels(), "patch", 3, PATCH), FINE, 4)
+        x = _part(g, g.rotated(g.lapped(g.pixels()), "patch", 3, PATCH), FINE, 4)
         x = _part(g, g.rotated(x, "merge16", FINE, 2), MIDDLE, 3)
         x = _part(g, x, PASSED_ON, 2)
         x = _part(g, g.rotated(x, "merge32", PASSED_ON, 2), PASSED_ON, 1)
@@ -132,12 +145,10 @@ def _part(g, x, count, band):
 
 
 def synthesis(g, look):
-    """Add band0, band1, .. and octaves to pixels by `look`, about [-1, 1]; gives the output's name.
+    """Add band0, band1, .. and octaves to pixels by `look` of usual qualities, about [-1, 1]; gives the output's name.
 
     It is float (1, 3 * PATCH^2, H / PATCH, W / PATCH): the patches are not yet shuffled into place.
     """
-    if g.fine:
-        return _restored(g)
     x = g.residuals("band0", "synthesis.coarse64", "octaves")
     x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split64"), 2), "band1", axis=1)
     x = g.residuals(x, "synthesis.coarse32", "octaves")
@@ -148,14 +159,14 @@ def synthesis(g, look):
     return g.conv(g.residuals(_grained(g, x, look, 8), f"looks.{look}.fine", "octaves"), f"looks.{look}.patch")
 
 
-def _restored(g):
-    """The pixels of high qualities, as `synthesis` gives them."""
+def restored(g):
+    """The pixels of high qualities, float (1, 3, H, W), of the same inputs."""
     x = g.shuffle(g.turned_back(["band0"], "merge64", PASSED_ON, 2), 2)
     x = g.shuffle(g.turned_back([x, "band1"], "merge32", PASSED_ON, 2), 2)
     x = g.shuffle(g.turned_back([x, "band2", "band3"], "merge16", FINE, 2), 2)
     x = g.add("Concat", x, "band4", axis=1)
     x = g.add("Add", x, g.in_steps(g.add("Sub", g.residuals(x, "restoration", "octaves"), x)))
-    return g.turned_back([x], "patch", 3, PATCH)
+    return g.lapped(g.shuffle(g.turned_back([x], "patch", 3, PATCH), PATCH), back=True)
 
 
 def _grained(g, x, look, size):
@@ -164,16 +175,22 @@ def _grained(g, x, look, size):
     return g.add("Add", x, g.conv(f"grain{size}", name)) if f"{name}.weight" in g.weights else x
 
 
+def _as_bytes(g, x):
+    x = g.add("Mul", g.add("Add", x, g.constant(np.float32(1.0))), g.constant(np.float32(127.5)))
+    x = g.add("Clip", g.add("Round", x), g.constant(np.float32(0)), g.constant(np.float32(255)))
+    return g.add("Cast", x, to=TensorProto.UINT8)
+
+
 def synthesis_graph(weights, look, bands=USUAL_BANDS):
     """Serialized graph: band0, band1, .. float32 and octaves float32 (1, 13) to pixels uint8 (H, W, 3), by one look.
 
     A look with grain also has the inputs grain16 and grain8, float32 (1, GRAIN, H/16, W/16) and (.., H/8, W/8).
     """
     g = BandsGraph(weights, bands)
-    x = synthesis(g, look)
-    x = g.add("Mul", g.add("Add", x, g.constant(np.float32(1.0))), g.constant(np.float32(127.5)))
-    x = g.add("Clip", g.add("Round", x), g.constant(np.float32(0)), g.constant(np.float32(255)))
-    x = g.shuffle(g.add("Cast", x, to=TensorProto.UINT8), PATCH)  # bytes: a quarter of what floats would move
+    if g.fine:
+        x = _as_bytes(g, restored(g))
+    else:
+        x = g.shuffle(_as_bytes(g, synthesis(g, look)), PATCH)  # bytes: a quarter of what floats would move
     x = g.add("Transpose", x, perm=[0, 2, 3, 1])
     g.add("Squeeze", x, g.constant(np.array([0])), output="pixels")
     inputs = [*band_values(bands), octaves_value()]

@@ -6,16 +6,16 @@ validation table on some of them). A killed run goes on from its checkpoint with
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from odpiece.formats.errors import OptionError
-from odpiece.models.interface import PIECE, Q_OCTAVES, step_size
+from odpiece.models.interface import PIECE, Q_OCTAVES, is_fine, step_size
 from odpiece.models.nets.bands.prior import Prior
-from odpiece.models.nets.bands.transform import Architecture, Tokenizer
+from odpiece.models.nets.bands.transform import FAITHFUL, Architecture, Tokenizer
 from odpiece.models.training.bands import objective, pca
 from odpiece.models.training.bands.colours import constrain
 from odpiece.models.training.bands.exact import fit_exact
@@ -32,7 +32,7 @@ CHECKPOINT = "checkpoint.pt"  # of a run's folder
 PCA_CROPS = 800
 LONGEST_WATCH = 900.0  # seconds between validations
 FROM_TRAINED = 0.35  # of the rates, where a run begins with trained weights
-BALANCE = 0.6  # costs are weighted by q^-BALANCE, so that low and high rates count alike
+BALANCE, FINE_BALANCE = 0.6, 1.1  # costs are weighted by q^-BALANCE, so that low and high rates count alike
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,11 @@ class TrainOptions:
     """Options of one run.
 
     `data` are folders of pictures, of which `val` is none. `minutes` counts training over all resumed parts, the
-    next of which ends after `part` minutes. `start` is a weights file to begin with in place of principal components.
-    A step of each process takes `batch` crops of 256x256, or as many pixels in larger ones. `threads` 0 means all
-    cores, `device` is "cpu", "cuda" or "auto". A share `fine` of the steps teaches high qualities.
+    next of which ends after `part` minutes. `start` is a weights file or a checkpoint to begin with in place of
+    principal components. A step of each process takes `batch` crops of 256x256, or as many pixels in larger ones.
+    `threads` 0 means all cores, `device` is "cpu", "cuda" or "auto". A share `fine` of the steps teaches high
+    qualities. The rates are `rate` times those of a run from scratch, FROM_TRAINED times where that is None and there
+    is a `start`.
     """
 
     data: tuple[Path, ...]
@@ -57,6 +59,7 @@ class TrainOptions:
     threads: int = 0
     device: str = "auto"
     fine: float = FINE_STEPS
+    rate: float | None = None
     seed: int = 0
 
     def __post_init__(self):
@@ -97,7 +100,6 @@ class Run:
         """Take the weights of trained networks of the same architecture; looks that are not trained here stay out."""
         self.tokenizer.load_state_dict(tokenizer.state_dict(), strict=False)
         self.prior.load_state_dict(prior.state_dict())
-        self.rate = FROM_TRAINED
         self.averaged = copy.deepcopy((self.tokenizer, self.prior))
 
     def update(self, batch, progress):
@@ -109,7 +111,8 @@ class Run:
         quality, lengths = quality.to(pixels.device), lengths.to(pixels.device)
         with autocast(pixels.device):
             error, bits = objective.run(self.tokenizer, self.prior, pixels, quality, lengths)
-        weight = quality.float() ** -BALANCE / pixels[0, 0].numel()
+        balance = FINE_BALANCE if is_fine(batch.lowest) else BALANCE
+        weight = quality.float() ** -balance / pixels[0, 0].numel()
         loss = (objective.cost(error, bits, quality) * weight).mean()
         loss.backward()
         self.processes.average_gradients(self.optimizers.parameters)
@@ -196,11 +199,16 @@ def _begun(options, caches, processes):
     checkpoint = options.out / CHECKPOINT
     if options.resume and checkpoint.is_file():
         return Run.from_state_dict(torch.load(checkpoint, map_location=processes.device, weights_only=True), processes)
-    run = Run(Architecture(), options.seed, processes)
     if options.start:
-        run.start_from(*load_shipped(options.start))
-    else:
-        run.initialise(to_float(np.stack(random_crops(caches[0], PCA_CROPS, options.seed)), processes.device))
+        load = load_shipped if options.start.suffix == ".safetensors" else load_averaged
+        tokenizer, prior = load(options.start)
+        run = Run(replace(tokenizer.arch, looks=(FAITHFUL,)), options.seed, processes)
+        run.start_from(tokenizer, prior)
+        run.rate = options.rate or FROM_TRAINED
+        return run
+    run = Run(Architecture(), options.seed, processes)
+    run.rate = options.rate or run.rate
+    run.initialise(to_float(np.stack(random_crops(caches[0], PCA_CROPS, options.seed)), processes.device))
     return run
 
 

@@ -12,7 +12,7 @@ from odpiece.codec.bands.quantization import draft
 from odpiece.codec.bands.tokens import LENGTHS
 from odpiece.codec.bands.walk import walk
 from odpiece.codec.range_coder import Writer, to_table
-from odpiece.models.interface import BANDS
+from odpiece.models.interface import BANDS, is_fine
 
 PRECISION = 1 << 24
 
@@ -115,7 +115,7 @@ def fitted():
 
 
 def drafts(tables, pictures, qualities):
-    return [(draft(z[q > 1024], q, tables["latents"]), q) for z in pictures for q in qualities]
+    return [(draft(z[is_fine(q)], q, tables["latents"]), q) for z in pictures for q in qualities]
 
 
 OCTAVES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
@@ -123,8 +123,8 @@ OCTAVES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
 
 def test_pictures_are_counted_at_the_octaves_of_the_tables():
     found = list(at_octaves([("usual", "fine"), ("other", ())]))
-    assert [q for _, q in found] == [*OCTAVES, *OCTAVES[:11]]
-    assert [z for z, _ in found] == ["usual"] * 11 + ["fine"] * 2 + ["other"] * 11
+    assert [q for _, q in found] == [*OCTAVES, *OCTAVES[:10]]
+    assert [z for z, _ in found] == ["usual"] * 10 + ["fine"] * 3 + ["other"] * 10
 
 
 def test_fitted_tables_are_complete(fitted):

@@ -10,7 +10,7 @@ from odpiece.codec.bands.quantization import dequantize
 from odpiece.codec.bands.refinement import Search
 from odpiece.codec.bands.shown import GREY, OFF, as_picture, missing_means, piece_errors, worth_mending
 from odpiece.codec.bands.tokens import Tokens
-from odpiece.models.interface import latent_steps
+from odpiece.models.interface import is_fine, latent_steps
 from odpiece.models.library import load_model
 
 
@@ -88,7 +88,7 @@ def test_the_search_mends_means(scale, tile, monkeypatch):
     pixels = np.stack([60 + x // 3, 200 - y, 100 + y // 2], axis=2).astype(np.uint8)
     darker = pixels.copy()
     darker[:block, :block] -= 15
-    latents = transform.analyze(darker)
+    latents = transform.analyze(darker, is_fine(q))
     before = tuple(z.copy() for z in latents)
     search = Search(transform, latents, q, pixels, scale=scale)
 
@@ -97,7 +97,7 @@ def test_the_search_mends_means(scale, tile, monkeypatch):
         return np.abs(block_means(shown, block) - block_means(pixels, block)).max()
 
     assert worst() > 2 * OFF
-    for _ in range(2 if scale == 4 else 1):  # where blocks are small, rounding takes from them what they were given
+    for _ in range(2 if scale == 2 else 1):  # where blocks are small, rounding takes from them what they were given
         search.note_means(rounded(latents, q))
         assert search.even_out()
     assert worst() < OFF
