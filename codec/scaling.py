@@ -10,10 +10,10 @@ from math import ceil, log
 import numpy as np
 
 from odpiece.formats.container import unpack
+from odpiece.models.interface import is_fine
 
 GAIN = 2.4  # dB of PSNR that e times the bytes are worth: typical of photographs at low rates
 LARGEST = 256  # q
-MOST_TOKENS = 1024  # a piece of the smaller picture: where it would need more, the picture itself is better
 MOST_PIXELS = 1 << 18  # of a picture that is coded at its own size without a trial
 WINDOW = 256  # pixels along the side of a window of the sample: whole pieces at every scale
 MOST_WINDOWS = 3  # along each side of a picture, of which they cover at most half
@@ -44,9 +44,9 @@ class Scaled:
     def best(self, q):
         """The one of `scales` that suits `q`, a number above 0, best: 1 from q = LARGEST on.
 
-        A scale where the pieces would need more than MOST_TOKENS is left out.
+        A scale where the pieces would need a high quality is left out: the sample says too much good of it.
         """
-        fitting = [scale for scale in self.scales if scale == 1 or (q < LARGEST and q * scale**2 <= MOST_TOKENS)]
+        fitting = [scale for scale in self.scales if scale == 1 or (q < LARGEST and not is_fine(q * scale**2))]
         if len(fitting) < 2:
             return (fitting or self.scales)[0]
         return max(fitting, key=lambda scale: self._worth(scale, q))

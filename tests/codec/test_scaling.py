@@ -7,11 +7,12 @@ import pytest
 
 from odpiece.codec import decode, decode_tokens, encode, encode_tokens, read_tokens, truncate
 from odpiece.codec.files import analyzed, read, read_partial, scaled
-from odpiece.codec.scaling import GAIN, HEADER_BYTES, MOST_PIXELS, MOST_TOKENS, Scaled
+from odpiece.codec.scaling import GAIN, HEADER_BYTES, MOST_PIXELS, Scaled
 from odpiece.codec.targets import encode_to_psnr, encode_to_size, psnr
 from odpiece.formats.container import CoderId, Header, StoredSegment, pack, unpack
 from odpiece.formats.errors import OptionError
 from odpiece.formats.resampling import enlarged, reduced
+from odpiece.models.interface import USUAL_QUALITY
 
 RAW = {"coder": CoderId.RAW, "effort": 0}  # fast
 
@@ -126,9 +127,9 @@ class Fake:
 
 
 @pytest.mark.parametrize("tenfold", [2, 4])
-@pytest.mark.parametrize("q, expected", [(64, 4), (64.1, 2), (255, 2), (256, 1), (0.1, 4)])
+@pytest.mark.parametrize("q, expected", [(32, 4), (32.1, 2), (128, 2), (128.1, 1), (0.1, 4)])
 def test_the_scale_that_is_better_for_the_bytes_is_best(q, expected, tenfold):
-    """Fewer bytes are worth GAIN dB for each factor of e; what would need too many tokens is left out."""
+    """Fewer bytes are worth GAIN dB for each factor of e; what would need a high quality is left out."""
 
     def make(pixels, scale, metadata=None):
         return Fake(np.zeros((1024, 1024, 3), np.uint8), scale, sizes, errors)
@@ -138,7 +139,7 @@ def test_the_scale_that_is_better_for_the_bytes_is_best(q, expected, tenfold):
     loss = 10 ** (GAIN * np.log((HEADER_BYTES + 8000) / (HEADER_BYTES + sizes[tenfold])) / 10)
     for factor, kept in ((0.99, True), (1.01, False)):
         errors = {1: 100.0, 2: 1e4, 4: 1e4, tenfold: 100.0 * loss * factor}
-        if q < 256 and q * tenfold**2 <= MOST_TOKENS:
+        if q < 256 and q * tenfold**2 <= USUAL_QUALITY:
             assert (Scaled(make, None, (1, 2, 4)).best(q) == tenfold) == kept
 
 
