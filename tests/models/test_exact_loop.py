@@ -53,7 +53,7 @@ def applied(run):
 
 
 @torch.no_grad()
-def test_cost_is_that_of_gaussians_in_regions(batch):
+def test_cost_is_that_of_gaussians_in_regions():
     """Of rate R(D) = log2(1 + energy / rounding) / 2 where kept, and all the energy where dropped."""
     generator, quality = torch.Generator().manual_seed(0), torch.tensor([1500, 200])
     latents = [torch.randn(2, b.latents, 128 // b.block, 128 // b.block, generator=generator) for b in BANDS]

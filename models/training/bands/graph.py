@@ -43,21 +43,21 @@ class BandsGraph(Graph):
             x = self.add("Add", x, branch)
         return x
 
-    def rotated(self, x, name, channels, size):
-        """The orthonormal matrix exact.`name` times each square of size x size of `x`, which has so many channels."""
-        n = channels * size**2
-        kernel = self.add("Reshape", self.weight(f"exact.{name}"), self.constant(np.array([n, channels, size, size])))
+    def rotated(self, x, name, channels, size, back=False):
+        """The orthonormal matrix exact.`name`, or its inverse `back`, times each square of size x size of `x`.
+
+        `x` has so many channels.
+        """
+        n, kernel = channels * size**2, self.weight(f"exact.{name}")
+        kernel = self.add("Transpose", kernel, perm=[1, 0]) if back else kernel
+        kernel = self.add("Reshape", kernel, self.constant(np.array([n, channels, size, size])))
         return self.add("Conv", x, kernel, kernel_shape=[size, size], strides=[size, size])
 
     def lapped(self, x, back=False):
         """Pixels `x` with every square amid four patches turned by the matrix exact.lap, or `back`; its frame stays."""
         bounds = [self.constant(np.array([n, n])) for n in (OVERLAP, -OVERLAP)]
         inner = self.add("Slice", x, *bounds, self.constant(np.array([2, 3])))
-        kernel = self.weight("exact.lap")
-        kernel = self.add("Transpose", kernel, perm=[1, 0]) if back else kernel
-        shape = self.constant(np.array([3 * PATCH**2, 3, PATCH, PATCH]))
-        kernel = self.add("Reshape", kernel, shape)
-        turned = self.add("Conv", inner, kernel, kernel_shape=[PATCH, PATCH], strides=[PATCH, PATCH])
+        turned = self.rotated(inner, "lap", 3, PATCH, back)
         change = self.add("Sub", self.shuffle(turned, PATCH), inner)
         frame = self.constant(np.array([0, 0, OVERLAP, OVERLAP] * 2))
         return self.add("Add", x, self.add("Pad", change, frame))
