@@ -45,7 +45,7 @@ from odpiece.models.prior import Predictor
 
 SIZES = {0.07: (256, 256), 0.4: (768, 512), 2: (1664, 1216), 12: (4000, 3000), 48: (8000, 6000)}
 Q = 64
-SCALES = {"pixels": 1, "band0": 64, "band1": 32, "band2": 16, "grain16": 16, "grain8": 8}
+SCALES = {"pixels": 1, "band0": 64, "band1": 32, "band2": 16, "noise4": 4, "noise2": 2, "noise1": 1}
 WEIGHTS = Path(__file__).parent.parent / "models" / "weights"
 RUNS = 3  # of which the median counts; one of pictures above MANY megapixels
 MANY = 20

@@ -145,16 +145,13 @@ def exact(**options):
 @train.command()
 @tuning_options()
 def look(**options):
-    """Train the natural look alone, all else frozen (needs odpiece[compare], too)."""
+    """Train the natural look alone, all else frozen."""
     _require_torch()
 
     from odpiece.models.training.bands.look_loop import train_look
     from odpiece.models.training.bands.tuning import TuningOptions
 
-    try:
-        train_look(TuningOptions(**options))
-    except ImportError as error:
-        raise MissingExtraError(f"{error}: pip install 'odpiece[compare]'") from None
+    train_look(TuningOptions(**options))
 
 
 @train.command("one-d-piece")

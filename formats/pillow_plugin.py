@@ -55,7 +55,7 @@ class OdpImageFile(ImageFile.ImageFile):
         }
 
     def load(self, look=None):
-        """Decode the pixels, if they are not yet: with `look` "natural" they have the texture of photographs.
+        """Decode the pixels, if they are not yet: with `look` "natural" they have grain where texture is missing.
 
         Raises OptionError, a ValueError, for another look than "faithful" and "natural", or than the pixels have.
         """

@@ -21,8 +21,8 @@ import numpy as np
 PIECE = 64  # pixels
 TOKENS = 4096  # tokens a piece
 LATENTS_PER_TOKEN = 3
-LOOKS = ("faithful", "natural")  # decoders of the same tokens: nearest to the original, or with natural texture
-GRAIN = 4  # channels of the noise that the natural look makes texture of
+LOOKS = ("faithful", "natural")  # decoders of the same tokens: nearest to the original, or that with grain
+GRAIN_SIZES = (4, 2, 1)  # pixels along the side of a grain of the natural look's noise
 Q_OCTAVES = 13  # q = 1, 2, 4, ..., 4096: the knots of everything that varies with q
 
 
@@ -140,17 +140,18 @@ def octave_weights(q):
     return np.maximum(0.0, 1.0 - np.abs(octave - np.arange(Q_OCTAVES))).astype(np.float32)
 
 
-def grain(rows, columns, top=0, left=0):
-    """float32 (GRAIN, rows, columns) of noise in [-1, 1): a hash of each place, the same on every machine.
+def grain(size, rows, columns, top=0, left=0):
+    """uint8 (rows, columns) of uniform noise: a hash of each place, the same on every machine.
 
-    `top` and `left` are the place of its first row and column.
+    `size` is one of GRAIN_SIZES, `top` and `left` are the place of its first row and column.
     """
-    channel, row, column = np.ogrid[:GRAIN, top : top + rows, left : left + columns]
-    x = channel.astype(np.uint32) * np.uint32(0x9E3779B1) ^ row.astype(np.uint32) * np.uint32(0x85EBCA77)
+    row, column = np.ogrid[top : top + rows, left : left + columns]
+    x = row.astype(np.uint32) * np.uint32(0x85EBCA77) ^ np.uint32(size * 0x9E3779B1 & 0xFFFFFFFF)
     x = x ^ column.astype(np.uint32) * np.uint32(0xC2B2AE3D)
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-        x = (x ^ x >> np.uint32(shift)) * np.uint32(factor)
-    return ((x ^ x >> np.uint32(16)) >> np.uint32(8)).astype(np.float32) / np.float32(1 << 23) - np.float32(1)
+        x ^= x >> np.uint32(shift)
+        x *= np.uint32(factor)
+    return ((x ^ x >> np.uint32(16)) >> np.uint32(24)).astype(np.uint8)
 
 
 class Transform(Protocol):

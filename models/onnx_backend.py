@@ -16,7 +16,17 @@ import onnxruntime as ort  # noqa: E402
 from odpiece.formats.errors import DeviceError  # noqa: E402
 from odpiece.models.backends import library_errors, making_network  # noqa: E402
 from odpiece.models.conversion import converted  # noqa: E402
-from odpiece.models.interface import BANDS, FINE_SUFFIX, LOOKS, PIECE, USUAL_BANDS, grain, is_fine, octave_weights
+from odpiece.models.interface import (
+    BANDS,
+    FINE_SUFFIX,
+    GRAIN_SIZES,
+    LOOKS,
+    PIECE,
+    USUAL_BANDS,
+    grain,
+    is_fine,
+    octave_weights,
+)
 from odpiece.models.threads import thread_limit
 
 ERRORS, FATAL = 3, 4
@@ -33,8 +43,8 @@ CUDA_PACKAGE = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cud
 
 BAND_PREFIXES = {
     "analysis": ("analysis.",),
-    "gradient": ("synthesis.", f"looks.{LOOKS[0]}."),
-    **{look: ("synthesis.", f"looks.{look}.") for look in LOOKS},
+    **dict.fromkeys(("gradient", LOOKS[0]), ("synthesis.", "look.")),
+    LOOKS[1]: ("synthesis.", "look.", "grain."),
 }
 PREFIXES = {  # of the tensors among which are those that each graph needs
     **BAND_PREFIXES,
@@ -167,7 +177,7 @@ class OnnxTransform(_Sessions):
         feed = _feed(latents, q)
         session = self._session_of(look, latents)
         if len(session.get_inputs()) > len(feed):
-            feed |= {f"grain{size}": _grain(latents[0].shape[1:], place, PIECE // size)[None] for size in (16, 8)}
+            feed |= _noise(latents[0].shape[1:], place)
         return session.run(["pixels"], feed)[0]
 
     @library_errors
@@ -198,9 +208,9 @@ def _feed(latents, q):
     return feed | {"octaves": octave_weights(q)[None]}
 
 
-def _grain(shape, place, side):
-    """The noise of `shape` pieces from the piece at `place`, `side` x `side` values a piece."""
-    return grain(*(side * n for n in (*shape, *place)))
+def _noise(shape, place):
+    """The inputs of noise for `shape` pieces from the piece at `place`."""
+    return {f"noise{n}": grain(n, *(PIECE // n * i for i in (*shape, *place)))[None, None] for n in GRAIN_SIZES}
 
 
 class OnnxTileTokenizer(_Sessions):

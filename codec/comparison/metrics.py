@@ -89,7 +89,7 @@ def _st_lpips_scorer(original):
 def _st_lpips():
     from odpiece.models.nets.st_lpips import StLpips
 
-    return StLpips("vgg")
+    return StLpips()
 
 
 def _wasserstein_scorer(original):

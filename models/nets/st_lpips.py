@@ -1,8 +1,8 @@
 """ST-LPIPS, a perceptual distance: shift-tolerant LPIPS (Ghildyal and Liu, ECCV 2022, arXiv 2207.13686).
 
 Two pictures go through a trunk trained on photographs; the distance is the weighted squared difference of
-their normalised features at five depths. The trunk "alex" trains, the trunk "vgg" reports. The weights are
-those of the package stlpips-pytorch (BSD-2), which itself is not imported.
+their normalised features at five depths. The weights are those of the package stlpips-pytorch (BSD-2), which
+itself is not imported.
 """
 
 from importlib.util import find_spec
@@ -15,46 +15,28 @@ from torch import nn
 SHIFT = (-0.030, -0.088, -0.188)  # of the inputs, as LPIPS scales them
 SCALE = (0.458, 0.448, 0.450)
 
-# "tap" is where features are taken. Alex has a blur before its first relu, too: see `_with_blur`.
-LAYERS = {
-    "alex": "conv relu tap pool blur conv relu tap pool blur conv relu tap conv relu tap conv relu tap",
-    "vgg": "conv relu conv relu tap pool blur conv relu conv relu tap pool blur conv relu conv relu conv relu tap "
-    "pool blur conv relu conv relu conv relu tap pool blur conv relu conv relu conv relu tap",
-}
-POOL = {"alex": 3, "vgg": 2}  # sizes of the maximum's window
-
-
-def _binomial(x):
-    """The 3x3 kernel 1-2-1 by 1-2-1, of sum 1, of the kind of `x`."""
-    line = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
-    return line[:, None] * line
+# "tap" is where features are taken
+LAYERS = (
+    "conv relu conv relu tap pool blur conv relu conv relu tap pool blur conv relu conv relu conv relu tap "
+    "pool blur conv relu conv relu conv relu tap pool blur conv relu conv relu conv relu tap"
+).split()
+WEIGHTS = Path("weights", "vST0.0", "vgg_shift_tolerant.pth")  # in the package
 
 
 def blur(x):
     """(B, C, h, w) smoothed by 1-2-1 in both directions and halved, with two reflected pixels at each side."""
-    kernel = _binomial(x).expand(x.shape[1], 1, 3, 3)
+    line = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
+    kernel = (line[:, None] * line).expand(x.shape[1], 1, 3, 3)
     return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), kernel, stride=2, groups=x.shape[1])
 
 
-def _with_blur(kernel):
-    """A 13x13 kernel of stride 2: `kernel` (outputs, inputs, 11, 11) and the blur after it in one, thrice as fast.
-
-    Zeros stand for the reflected pixels, so the outermost features differ a little.
-    """
-    both = F.conv2d(kernel.flatten(0, 1)[:, None], _binomial(kernel)[None, None], padding=2)
-    return both.view(*kernel.shape[:2], *both.shape[2:])
-
-
 class StLpips(nn.Module):
-    """The distance by one trunk, "alex" or "vgg", its weights frozen; ImportError without stlpips-pytorch."""
+    """The distance by the trunk VGG, its weights frozen; ImportError without stlpips-pytorch."""
 
-    def __init__(self, trunk):
+    def __init__(self):
         super().__init__()
-        self.layers, self.pool = LAYERS[trunk].split(), POOL[trunk]
-        state = torch.load(_weights_path(trunk), map_location="cpu", weights_only=True)
+        state = torch.load(_weights_path(), map_location="cpu", weights_only=True)
         weights = [v for name, v in state.items() if name.startswith("net.") and not name.endswith(".filt")]
-        if trunk == "alex":
-            weights[0] = _with_blur(weights[0])
         self.kernels, self.biases = nn.ParameterList(weights[::2]), nn.ParameterList(weights[1::2])
         self.importance = nn.ParameterList(state[f"lin{i}.model.1.weight"][0] for i in range(5))
         self.register_buffer("shift", torch.tensor(SHIFT)[:, None, None])
@@ -69,13 +51,14 @@ class StLpips(nn.Module):
         """The normalised features of float (B, 3, H, W) in [-1, 1]: a list of (B, C, h, w)."""
         x = (x - self.shift) / self.scale
         weights, taps = zip(self.kernels, self.biases), []
-        for layer in self.layers:
+        for layer in LAYERS:
             if layer == "conv":
-                x = _convolve(x, *next(weights))
+                kernel, bias = next(weights)
+                x = F.conv2d(x, kernel, bias, padding=1)
             elif layer == "relu":
                 x = F.relu(x)
             elif layer == "pool":
-                x = F.max_pool2d(x, self.pool, stride=1)
+                x = F.max_pool2d(x, 2, stride=1)
             elif layer == "blur":
                 x = blur(x)
             else:
@@ -88,14 +71,8 @@ class StLpips(nn.Module):
         return sum(((x - y).square() * weight).sum(1).mean((1, 2)) for x, y, weight in layers)
 
 
-def _convolve(x, kernel, bias):
-    if kernel.shape[2] == 13:
-        return F.conv2d(x, kernel, bias, stride=2, padding=4)
-    return F.conv2d(x, kernel, bias, padding=kernel.shape[2] // 2)
-
-
-def _weights_path(trunk):
+def _weights_path():
     package = find_spec("stlpips_pytorch")
     if package is None:
         raise ImportError("ST-LPIPS needs the package stlpips-pytorch")
-    return Path(package.submodule_search_locations[0]) / "weights" / "vST0.0" / f"{trunk}_shift_tolerant.pth"
+    return Path(package.submodule_search_locations[0]) / WEIGHTS

@@ -1,12 +1,14 @@
 """Constrained networks pass flat colours exactly, whatever else the weights are."""
 
+import copy
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from odpiece.models.interface import BANDS, LOOKS, is_fine, octave_weights  # noqa: E402
-from odpiece.models.nets.bands.transform import Architecture, Tokenizer  # noqa: E402
+from odpiece.models.interface import BANDS, GRAIN_SIZES, LOOKS, grain, is_fine, octave_weights  # noqa: E402
+from odpiece.models.nets.bands.transform import NATURAL, Architecture, Tokenizer  # noqa: E402
 from odpiece.models.training.bands.colours import COLOURS, constrain  # noqa: E402
 from odpiece.models.training.bands.exact import fit_exact  # noqa: E402
 
@@ -19,7 +21,7 @@ SMALL = Architecture(
     look_middle_blocks=1,
     coarse_hidden=8,
     synthesis_coarse_blocks=1,
-    looks=LOOKS,
+    grain_hidden=8,
 )
 
 
@@ -48,8 +50,8 @@ def analysed(tokenizer, colour, side, q):
 def passed(tokenizer, colour, side, look, q=64):
     """float (3, side, side) in [-1, 1]: what the look makes of the unquantized latents of a flat picture."""
     octaves = torch.tensor(octave_weights(q))[None]
-    grain = [torch.zeros(1, 4, side // n, side // n) for n in (16, 8)]
-    return tokenizer.decode(analysed(tokenizer, colour, side, q), octaves, look, grain)[0]
+    noise = [torch.tensor(grain(n, side // n, side // n))[None, None] for n in GRAIN_SIZES] if look == NATURAL else None
+    return tokenizer.decode(analysed(tokenizer, colour, side, q), octaves, noise)[0]
 
 
 @pytest.mark.parametrize("q, side", [(64, 128), (64, 320), (600, 128), (4096, 192)])
@@ -61,6 +63,17 @@ def test_flat_colours_pass(look, q, side, tokenizer):
 
 
 @torch.no_grad()
+def test_flat_pictures_get_no_grain(tokenizer):
+    for colour in COLOURS_OF_TESTS:
+        faithful, natural = (passed(tokenizer, colour, 128, look) for look in LOOKS)
+        torch.testing.assert_close(natural, faithful, atol=1e-4, rtol=0)
+    again = copy.deepcopy(tokenizer)
+    again.grain.deviation.expand.weight.add_(0.05)  # the oracle
+    faithful, natural = (passed(again, COLOURS_OF_TESTS[0], 128, look) for look in LOOKS)
+    assert (natural - faithful).abs().max() > 1e-3
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("q", [513, 4096])
 def test_all_but_the_mean_colour_of_a_flat_picture_is_zero(q, tokenizer):
     for colour in COLOURS_OF_TESTS:
@@ -69,7 +82,7 @@ def test_all_but_the_mean_colour_of_a_flat_picture_is_zero(q, tokenizer):
         assert all(z.abs().max() < 1e-3 for z in (first[:, 3:], *finer))
     again = Tokenizer(SMALL)
     again.load_state_dict(tokenizer.state_dict())
-    again.exact.patch.copy_(torch.linalg.qr(torch.randn_like(again.exact.patch))[0])  # the oracle
+    again.exact.merge8.copy_(torch.linalg.qr(torch.randn_like(again.exact.merge8))[0])  # the oracle
     assert analysed(again, COLOURS_OF_TESTS[0], 128, q)[4].abs().max() > 0.01
 
 

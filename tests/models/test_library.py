@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from odpiece.codec.bands.coders import SYMBOLS
 from odpiece.formats.errors import OptionError, UnknownModelError
-from odpiece.models.interface import FINE_SUFFIX, LOOKS, STEP_AT_OCTAVE
+from odpiece.models.interface import FINE_SUFFIX, STEP_AT_OCTAVE
 from odpiece.models.library import find_model, load_model, open_model
 from odpiece.models.prior import MEAN_STEPS, SCALES
 
@@ -46,7 +46,7 @@ def test_graphs_hold_no_weights(name, part):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_networks_are_finite_float16(name):
-    network_parts = ("analysis", "synthesis", "looks", "exact", "restoration")
+    network_parts = ("analysis", "synthesis", "look", "grain", "exact", "restoration")
     kinds = {kind: [] for kind in (*network_parts, "static", "prior", "scales")}
     for key, tensor in tensors(name).items():
         kinds[key.split(".")[0]].append(tensor)
@@ -81,8 +81,7 @@ def test_architecture_is_in_the_metadata(name):
         architecture = json.loads(f.metadata()["architecture"])
     found = tensors(name)
     assert found["analysis.fine.0.expand.weight"].shape == (architecture["fine_hidden"], 96, 3, 3)
-    assert {key.split(".")[1] for key in found if key.startswith("looks.")} == set(architecture["looks"]) == set(LOOKS)
-    assert [key for key in found if "grain" in key and not key.startswith("looks.natural.")] == []
+    assert found["grain.deviation.expand.weight"].shape == (architecture["grain_hidden"], 96, 3, 3)
 
 
 def test_load_model_by_name_and_by_default():

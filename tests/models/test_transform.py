@@ -14,17 +14,21 @@ pytest.importorskip("onnx")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from odpiece.models.interface import BANDS, LOOKS, USUAL_BANDS, grain, is_fine, octave_weights, step_size  # noqa: E402
-from odpiece.models.library import open_model  # noqa: E402
-from odpiece.models.nets.bands.transform import (  # noqa: E402
-    MIDDLE,
-    Architecture,
-    Linear,
-    Look,
-    Residual,
-    Tokenizer,
-    lapped,
+from odpiece.models.interface import (  # noqa: E402
+    BANDS,
+    GRAIN_SIZES,
+    LOOKS,
+    PIECE,
+    USUAL_BANDS,
+    grain,
+    is_fine,
+    octave_weights,
+    step_size,
 )
+from odpiece.models.library import open_model  # noqa: E402
+from odpiece.models.nets.bands.blocks import Branch, Linear, Residual  # noqa: E402
+from odpiece.models.nets.bands.grain import UNIT  # noqa: E402
+from odpiece.models.nets.bands.transform import MIDDLE, Architecture, Tokenizer, lapped  # noqa: E402
 from odpiece.models.training.bands import pca  # noqa: E402
 from odpiece.models.training.bands.colours import COLOURS, COUNT  # noqa: E402
 from odpiece.models.training.bands.exact import fit_exact, lap  # noqa: E402
@@ -40,7 +44,7 @@ SMALL = Architecture(
     coarse_hidden=16,
     synthesis_coarse_blocks=2,
 )
-BOTH_LOOKS = replace(SMALL, looks=LOOKS)
+BOTH_LOOKS = replace(SMALL, grain_hidden=8)
 QUALITIES = (1, 2, 77, 511, 512, 513, 1024, 2048, 4096)
 
 
@@ -63,20 +67,18 @@ def untrained(photo):
 
 
 def randomised(seed):
-    """A tokenizer whose looks, residual branches, conditions and grain all do something, with channel scales."""
+    """A tokenizer whose branches, conditions and grain all do something, with channel scales."""
     torch.manual_seed(seed)
     tokenizer = Tokenizer(BOTH_LOOKS)
     with torch.no_grad():
         for module in tokenizer.modules():
-            if isinstance(module, Residual):
+            if isinstance(module, Branch):
                 module.reduce.weight.normal_(0, 0.05)
                 module.expand.bias.normal_(0, 0.1)
                 module.scale.uniform_(0.3, 3.0)
                 if module.condition is not None:
                     module.condition.normal_(0, 1)
-            elif isinstance(module, Look) and module.grain16 is not None:
-                module.grain16.weight.normal_(0, 0.5)
-                module.grain8.weight.normal_(0, 0.5)
+        tokenizer.grain.deviation.reduce.weight *= 20
         for matrix in tokenizer.exact.buffers():
             matrix.copy_(torch.linalg.qr(torch.randn_like(matrix))[0])
     return tokenizer.eval()
@@ -115,8 +117,8 @@ def as_octaves(q):
 
 
 def noise(rows, columns):
-    """The grain of rows x columns pieces, a pair for a Look."""
-    return [torch.tensor(grain(side * rows, side * columns))[None] for side in (4, 8)]
+    """The noise of rows x columns pieces, for a Look."""
+    return [torch.tensor(grain(n, PIECE // n * rows, PIECE // n * columns))[None, None] for n in GRAIN_SIZES]
 
 
 @pytest.mark.parametrize("arch", [Architecture(), SMALL, BOTH_LOOKS])
@@ -129,12 +131,25 @@ def test_lapping_is_undone_and_leaves_flat_areas_and_the_frame_alone():
     matrix = lap()
     torch.testing.assert_close(matrix @ matrix.T, torch.eye(192), atol=1e-5, rtol=0)
     x = torch.rand(2, 3, 64, 128) * 2 - 1
-    changed = lapped(x, matrix)
+    changed = lapped(x, matrix, 8)
     assert (changed - x)[..., 4:-4, 4:-4].abs().max() > 0.1
-    torch.testing.assert_close(lapped(changed, matrix.T), x, atol=1e-5, rtol=0)
+    torch.testing.assert_close(lapped(changed, matrix.T, 8), x, atol=1e-5, rtol=0)
     assert torch.equal(changed[..., :4, :], x[..., :4, :]) and torch.equal(changed[..., -4:], x[..., -4:])
     flat = torch.tensor([0.3, -0.5, 1.0])[None, :, None, None].expand(1, 3, 64, 64)
-    torch.testing.assert_close(lapped(flat, matrix), flat, atol=1e-5, rtol=0)
+    torch.testing.assert_close(lapped(flat, matrix, 8), flat, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_lapping_turns_squares_amid_four():
+    """Of 2x2 places, one by one, as the oracle; a grid of one square has none."""
+    matrix = torch.linalg.qr(torch.randn(48, 48, generator=torch.Generator().manual_seed(1)))[0]
+    x = torch.randn(1, 12, 6, 4)
+    expected = x.clone()
+    for row in (1, 3):
+        square = x[0, :, row : row + 2, 1:3]
+        expected[0, :, row : row + 2, 1:3] = (matrix @ square.reshape(48)).view(12, 2, 2)
+    torch.testing.assert_close(lapped(x, matrix, 2), expected)
+    assert torch.equal(lapped(x[..., :2, :2], matrix, 2), x[..., :2, :2])
 
 
 @torch.no_grad()
@@ -146,23 +161,24 @@ def test_lapping_takes_bits_off_patches_of_a_correlated_picture():
             x[..., column] = 0.95 * x[..., column - 1] + (1 - 0.95**2) ** 0.5 * x[..., column]
         x = x.transpose(2, 3)
     plain, turned = (
-        F.pixel_unshuffle(y[:, :1], 8)[0].flatten(1) for y in (x, lapped(x.repeat(1, 3, 1, 1), lap().double()))
+        F.pixel_unshuffle(y[:, :1], 8)[0].flatten(1) for y in (x, lapped(x.repeat(1, 3, 1, 1), lap().double(), 8))
     )
     before, after = (torch.cov(patches).logdet().item() / 2 / np.log(2) for patches in (plain, turned))
     assert after < before - 4
 
 
-@pytest.mark.parametrize("name", ["lap", "patch", "merge16", "merge32", "merge64"])
-def test_the_exact_matrices_are_orthonormal(name, untrained):
-    matrix = getattr(untrained[0].exact, name)
-    assert (matrix @ matrix.T - torch.eye(len(matrix))).abs().max() < 1e-4
+def test_the_exact_matrices_are_orthonormal(untrained):
+    matrices = dict(untrained[0].exact.named_buffers())
+    assert set(matrices) == {f"{name}{level}" for name in ("lap", "merge") for level in (8, 16, 32, 64)}
+    for name, matrix in matrices.items():
+        assert (matrix @ matrix.T - torch.eye(len(matrix))).abs().max() < 1e-4, name
 
 
 @torch.no_grad()
 def test_the_first_exact_latents_are_mean_colours(photo, untrained):
     """Of a piece, 64 times its mean along each axis of COLOURS, but for what lapping moves across its border."""
     pixels = to_float(photo)
-    x = lapped(pixels, untrained[0].exact.lap)
+    x = lapped(pixels, untrained[0].exact.lap8, 8)
     means = torch.einsum("ij,bjhw->bihw", COLOURS, F.avg_pool2d(x, 64)) * 64
     torch.testing.assert_close(untrained[0].exact(pixels)[0][:, :COUNT], means, atol=1e-3, rtol=1e-3)
 
@@ -190,7 +206,7 @@ def ceiling(tokenizer, picture):
 def test_all_bands_give_any_picture_back(photo, untrained):
     """Whatever the usual residual branches have learned, as long as the restoration has learned nothing."""
     tokenizer = copy.deepcopy(untrained[0])
-    for part in (tokenizer.analysis, tokenizer.synthesis, tokenizer.looks):
+    for part in (tokenizer.analysis, tokenizer.synthesis, tokenizer.look):
         for block in residuals(part):
             block.reduce.weight.normal_(0, 0.05)
     noise = np.random.default_rng(0).integers(0, 256, (128, 64, 3), dtype=np.uint8)
@@ -208,8 +224,8 @@ def test_high_qualities_have_one_look_which_is_restored(exported):
     for block in reference.restoration:
         after = block(after, octaves)
     expected = reference.exact.pixels(before + float(step_size(2000)) * (after - before))
-    for look in LOOKS:
-        torch.testing.assert_close(reference.decode(latents, octaves, look), expected, rtol=1e-4, atol=1e-4)
+    for values in (None, noise(1, 2)):
+        torch.testing.assert_close(reference.decode(latents, octaves, values), expected, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(reference.exact.pixels(before), expected, atol=0.01)
 
 
@@ -267,6 +283,19 @@ def test_fold_leaves_the_function_unchanged(conditioned):
 
 
 @torch.no_grad()
+def test_fold_and_unfold_leave_grain_unchanged():
+    """Whose branch sees magnitudes."""
+    grain, features, values = randomised(2).grain.double(), torch.randn(1, 96, 8, 8).double(), noise(1, 1)
+    scale, before = grain.deviation.scale.clone(), grain(features, as_octaves(9).double(), values)
+    grain.deviation.fold()
+    torch.testing.assert_close(grain(features, as_octaves(9).double(), values), before)
+    assert (grain.deviation.scale == 1).all() and before.std() > 1e-3
+    grain.deviation.unfold(scale)
+    torch.testing.assert_close(grain(features, as_octaves(9).double(), values), before)
+    assert torch.equal(grain.deviation.scale, scale)
+
+
+@torch.no_grad()
 def test_folded_tensors_hold_the_network_in_float16(photo):
     tokenizer, same = randomised(3), randomised(3)
     tensors = folded_tensors(tokenizer)
@@ -296,7 +325,7 @@ def test_onnx_analysis_agrees_with_torch(fine, photo, exported):
 def test_onnx_synthesis_agrees_with_torch(look, q, exported):
     transform, reference = exported
     latents = random_latents(2, 1, seed=q, bands=bands_of(q))
-    expected = reference.decode(as_batch(latents), as_octaves(q), look, noise(2, 1))
+    expected = reference.decode(as_batch(latents), as_octaves(q), noise(2, 1) if look == "natural" else None)
     expected = ((expected[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).numpy()
     got = transform.synthesize(latents, q, look)
     assert got.dtype == np.uint8 and got.shape == (128, 64, 3)
@@ -304,39 +333,52 @@ def test_onnx_synthesis_agrees_with_torch(look, q, exported):
     assert (got == expected).mean() > 0.98
 
 
-@torch.no_grad()
-def test_a_fresh_natural_look_of_the_faithful_weights_is_the_faithful_look():
-    """Its grain weighs nothing before it is trained."""
-    faithful = randomised(4).looks["faithful"]
-    natural = Look(SMALL, grain=True)
-    missing, unexpected = natural.load_state_dict(faithful.state_dict(), strict=False)
-    assert (set(missing), unexpected) == ({"grain16.weight", "grain8.weight"}, [])
-    x = torch.randn(1, 192, 4, 8)
-    assert torch.equal(natural(x, as_octaves(9), grain=noise(1, 2)), faithful(x, as_octaves(9)))
+def with_noise(tokenizer, latents, values):
+    """(3, H, W) of the natural look at q = 9, in grey levels."""
+    return 127.5 * tokenizer.decode(latents, as_octaves(9), values)[0]
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("size", [0, 1])
-def test_grain_changes_the_natural_look_where_it_lies(size):
-    natural, x, grains = randomised(4).looks["natural"], torch.randn(1, 192, 16, 16), noise(4, 4)
-    before = natural(x, as_octaves(9), grain=grains)
-    grains[size][0, 1, 3, 2] += 1
-    side = (16, 8)[size]
-    moved = (natural(x, as_octaves(9), grain=grains) - before)[0].abs().amax(0) > 1e-6
-    assert moved[3 * side : 4 * side, 2 * side : 3 * side].all() and not moved[-64:, -64:].any()
+@pytest.mark.parametrize("number, size", [*enumerate(GRAIN_SIZES)])
+def test_noise_changes_the_natural_look_where_it_lies(number, size):
+    """A grain reaches no farther than interpolation does."""
+    tokenizer, latents, values = randomised(4), as_batch(random_latents(4, 4)), noise(4, 4)
+    before = with_noise(tokenizer, latents, values)
+    values[number][0, 0, 24, 16] ^= 128
+    places = ((with_noise(tokenizer, latents, values) - before).abs().amax(0) > 1e-2).nonzero()
+    assert len(places) >= size**2
+    assert ((places + 0.5 - torch.tensor([24.5, 16.5]) * size).abs().max(0).values <= 1.5 * size).all()
 
 
 @torch.no_grad()
-def test_decode_is_the_faithful_look_of_the_synthesis(exported):
-    reference, latents = exported[1], as_batch(random_latents(1, 2, seed=8))
-    middle = reference.synthesis(latents, as_octaves(50))
+def test_noise_is_as_strong_as_is_predicted():
+    """All noise at its highest is the sum of deviations."""
+    grain = randomised(4).grain
+    predicted = torch.randn(3)
+    grain.deviation.forward = lambda x, octaves: predicted[:, None, None].expand(1, 3, *x.shape[2:])
+    got = grain(torch.zeros(1, 96, 8, 8), as_octaves(9), [torch.full_like(v, 255) for v in noise(1, 1)])[0]
+    torch.testing.assert_close(got, (UNIT * F.silu(predicted)).sum().expand(1, 64, 64))
+
+
+@torch.no_grad()
+def test_noise_follows_the_magnitudes_of_features():
+    grain, features, values = randomised(4).grain, torch.randn(1, 96, 8, 8), noise(1, 1)
+    grains = [grain(sign * features, as_octaves(9), values) for sign in (1, -1)]
+    assert torch.equal(*grains) and grains[0].any()
+    assert not grain(0 * features, as_octaves(9), values).any()
+
+
+@torch.no_grad()
+def test_the_natural_look_is_the_faithful_one_with_grain(exported):
+    reference, latents, octaves = exported[1], as_batch(random_latents(1, 2, seed=8)), as_octaves(50)
+    middle = reference.synthesis(latents, octaves)
     assert middle.shape == (1, MIDDLE, 4, 8)
-    faithful = reference.looks["faithful"](middle, as_octaves(50))
+    faithful = reference.look(middle, octaves)
     assert faithful.shape == (1, 3, 64, 128)
-    assert torch.equal(reference.decode(latents, as_octaves(50)), faithful)
-    assert not torch.allclose(
-        reference.looks["natural"](middle, as_octaves(50), grain=noise(1, 2)), faithful, atol=0.01
-    )
+    assert torch.equal(reference.decode(latents, octaves), faithful)
+    grain = reference.grain(reference.look.features(middle, octaves), octaves, noise(1, 2))
+    assert grain.std() > 0.01
+    torch.testing.assert_close(reference.decode(latents, octaves, noise(1, 2)), faithful + grain)
 
 
 def test_a_model_of_one_look_has_its_graphs(tmp_path, untrained):

@@ -13,6 +13,7 @@ from odpiece.codec import encode
 from odpiece.codec.files import read, read_partial
 from odpiece.formats.alpha import pack_alpha
 from odpiece.formats.errors import OdpieceError
+from odpiece.models.interface import GRAIN_SIZES, PIECE, grain
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 DIGESTS = json.loads((GOLDEN / "tokens.json").read_text())
@@ -105,3 +106,15 @@ def test_windows_make_one_picture(rows, columns, windows, in_node):
     """By a network that paints each piece with the first latents of it and of its neighbours."""
     found = in_node("windows.mjs", {"rows": rows, "columns": columns})
     assert found == {"windows": windows, "wrong": 0, "seen": True}
+
+
+@pytest.mark.parametrize("rows, columns", [(2, 3), (33, 34)])
+def test_the_noise_is_that_of_python(rows, columns, in_node):
+    """Of the last window, which ends where the picture does."""
+    found = in_node("noise.mjs", {"rows": rows, "columns": columns})
+    area = np.array([found["rows"], found["columns"], rows - found["rows"], columns - found["columns"]])
+    assert area[2:].any() == (rows > 2)
+    for size, shape in zip(GRAIN_SIZES, found["shapes"], strict=True):
+        expected = grain(size, *(PIECE // size * area))
+        assert shape == [1, 1, *expected.shape]
+        assert found["noise"][f"noise{size}"] == hashlib.sha256(expected.tobytes()).hexdigest()

@@ -57,7 +57,7 @@ export class Runtime {
 
   async run(session, inputs) {
     const feed = Object.entries(inputs).map(([name, { values, shape }]) => {
-      return [name, new this.ort.Tensor("float32", values, shape)];
+      return [name, new this.ort.Tensor(values instanceof Uint8Array ? "uint8" : "float32", values, shape)];
     });
     const { pixels } = await session.run(Object.fromEntries(feed));
     return { data: pixels.data, width: pixels.dims[1] };

@@ -5,11 +5,12 @@ import { borders } from "./segments.js";
 
 const [SIDE, MARGIN] = [24, 4]; // pieces: of a window, and what the networks see around it
 const WHOLE = (SIDE + 2 * MARGIN) ** 2; // pieces that go in one run
-const GRAIN = 4; // channels of noise
+const GRAIN_SIZES = [4, 2, 1]; // pixels along the side of a grain of noise
 
 /**
  * Uint8Array (codedHeight, codedWidth, 3 or, of a grey picture, 1) of Tokens. `run(inputs)` runs the network on
- * {name: {values, shape}}, all float32, and promises uint8 (height, width, 3); `names` are those of its inputs.
+ * {name: {values, shape}}, float32 or, of noise, uint8, and promises uint8 (height, width, 3); `names` are those of
+ * its inputs.
  * `onWindow(done, total)` is called after each window, and awaited.
  */
 export async function synthesize(tokens, header, { run, names }, onWindow = () => {}) {
@@ -41,8 +42,8 @@ function spans(count, side) {
 function inputsOf(tokens, q, window, names) {
   const inputs = { octaves: { values: octaveWeights(q), shape: [1, octaveWeights(q).length] } };
   bandsOf(q).forEach((band, i) => (inputs[`band${i}`] = latentsOf(tokens, i, q, window)));
-  for (const block of [16, 8]) {
-    if (names.includes(`grain${block}`)) inputs[`grain${block}`] = grain(window, PIECE / block);
+  for (const size of GRAIN_SIZES) {
+    if (names.includes(`noise${size}`)) inputs[`noise${size}`] = grain(window, size);
   }
   return inputs;
 }
@@ -65,20 +66,20 @@ function latentsOf(tokens, number, q, { vertical, horizontal }) {
   return { values, shape: [1, latents, h, w] };
 }
 
-/** {values, shape} of noise in [-1, 1): a hash of each place, the same on every machine; `side` values a piece. */
-function grain({ vertical, horizontal }, side) {
+/** {values, shape} of noise, grains of size x size pixels: a hash of each place, the same on every machine. */
+function grain({ vertical, horizontal }, size) {
+  const side = PIECE / size;
   const [top, left] = [vertical.from * side, horizontal.from * side];
   const [h, w] = [(vertical.to - vertical.from) * side, (horizontal.to - horizontal.from) * side];
-  const values = new Float32Array(GRAIN * h * w);
-  for (let i = 0; i < values.length; i++) {
-    const [channel, row, column] = [Math.floor(i / (h * w)), top + (Math.floor(i / w) % h), left + (i % w)];
-    values[i] = (hash(channel, row, column) >>> 8) / 2 ** 23 - 1;
+  const values = new Uint8Array(h * w);
+  for (let y = 0, at = 0; y < h; y++) {
+    for (let x = 0; x < w; x++) values[at++] = hash(size, top + y, left + x) >>> 24;
   }
-  return { values, shape: [1, GRAIN, h, w] };
+  return { values, shape: [1, 1, h, w] };
 }
 
-function hash(channel, row, column) {
-  let x = Math.imul(channel, 0x9e3779b1) ^ Math.imul(row, 0x85ebca77) ^ Math.imul(column, 0xc2b2ae3d);
+function hash(size, row, column) {
+  let x = Math.imul(size, 0x9e3779b1) ^ Math.imul(row, 0x85ebca77) ^ Math.imul(column, 0xc2b2ae3d);
   x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
   x = Math.imul(x ^ (x >>> 15), 0x846ca68b);
   return x ^ (x >>> 16);

@@ -1,1 +1,7 @@
-"""Networks of the bands family, in torch: transform.py pixels to latents and back, prior.py how likely latents are."""
+"""Networks of the bands family, in torch.
+
+blocks.py     what they are built of
+transform.py  pixels to latents and back
+grain.py      the noise of the natural look
+prior.py      how likely latents are
+"""

@@ -8,7 +8,8 @@ of this is linear in the weights, so training projects onto it after every step,
 
 import torch
 
-from odpiece.models.nets.bands.transform import PATCH, Residual
+from odpiece.models.nets.bands.blocks import Branch
+from odpiece.models.nets.bands.transform import PATCH
 
 # Rows: directions in RGB, by falling variance of the mean colours of photographs' 64x64 pieces (orthonormal)
 COLOURS = torch.tensor([[0.577350, 0.577350, 0.577350], [0.707107, 0.0, -0.707107], [0.408248, -0.816497, 0.408248]])
@@ -26,20 +27,10 @@ def constrain(tokenizer):
         _fix_response(layer.weight, eye, 2 * _first(len(layer.weight), eye))
     for layer in (s.split64, s.split32):
         _constrain_split(layer)
-    for part in (a, s, tokenizer.restoration):
-        _constrain_residuals(part)
-    for look in tokenizer.looks.values():
-        constrain_look(look)
-
-
-@torch.no_grad()
-def constrain_look(look):
-    """`constrain` for a Look alone."""
-    weight = look.patch.weight
-    colours = COLOURS.to(weight)
-    _constrain_split(look.split16)
-    _fix_response(weight, torch.eye(COUNT).to(weight), colours.T.repeat_interleave(PATCH**2, 0) / PATCH)
-    _constrain_residuals(look)
+    _constrain_split(tokenizer.look.split16)
+    patch, pixels = tokenizer.look.patch.weight, colours.T.repeat_interleave(PATCH**2, 0) / PATCH
+    _fix_response(patch, eye, pixels)
+    constrain_branches(tokenizer)
 
 
 def _constrain_split(layer):
@@ -47,9 +38,11 @@ def _constrain_split(layer):
     _fix_response(layer.weight, eye, _first(len(layer.weight) // 4, eye).repeat_interleave(4, 0) / 2)
 
 
-def _constrain_residuals(part):
+@torch.no_grad()
+def constrain_branches(part):
+    """`constrain` for the branches of a module alone."""
     for module in part.modules():
-        if isinstance(module, Residual):
+        if isinstance(module, Branch):
             weight = module.expand.weight
             _fix_response(weight, torch.eye(COUNT).to(weight), weight.new_zeros(len(weight), COUNT))
 

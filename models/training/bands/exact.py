@@ -1,13 +1,14 @@
 """The orthonormal matrices of high qualities before they are trained: a lapped transform and a hierarchical PCA.
 
-First comes a rotation across the borders of patches, which leaves flat areas alone. Then, at each level, principal
-components, the first of them mean colours as they are. Training turns all of them further, see exact_loop.py.
+First comes a rotation across the borders of patches, which leaves flat areas alone; those across the borders of larger
+squares begin as none. Then, at each level, principal components, the first of them mean colours as they are. Training
+turns all of them further, see exact_loop.py.
 """
 
 import torch
 import torch.nn.functional as F
 
-from odpiece.models.nets.bands.transform import FINE, MIDDLE, OVERLAP, PASSED_ON, PATCH, lapped
+from odpiece.models.nets.bands.transform import FINE, MIDDLE, PASSED_ON, PATCH, lapped
 from odpiece.models.training.bands.pca import components, mean_of_four, mean_of_patch
 
 # How the differences of pixels at the same distance from a border are turned, 1 to 4 pixels away: fitted, for the least
@@ -31,9 +32,9 @@ def fit_exact(tokenizer, pixels):
     (latents,).
     """
     exact = tokenizer.exact
-    exact.lap.copy_(lap())
-    x = F.pixel_unshuffle(lapped(pixels, exact.lap), PATCH)
-    x, fine = _fit(exact.patch, mean_of_patch(), x)
+    exact.lap8.copy_(lap())
+    x = F.pixel_unshuffle(lapped(pixels, exact.lap8, PATCH), PATCH)
+    x, fine = _fit(exact.merge8, mean_of_patch(), x)
     x, middle = _fit(exact.merge16, mean_of_four(FINE), F.pixel_unshuffle(x[:, :FINE], 2))
     x, coarse32 = _fit(exact.merge32, mean_of_four(PASSED_ON), F.pixel_unshuffle(x[:, :PASSED_ON], 2))
     _, coarse64 = _fit(exact.merge64, mean_of_four(PASSED_ON), F.pixel_unshuffle(x[:, :PASSED_ON], 2))
@@ -47,7 +48,7 @@ def lap():
 
     Sums of what lies alike on both sides of a border stay as they are, so flat areas do; differences are TURNED.
     """
-    eye = torch.eye(OVERLAP, dtype=torch.float64)
+    eye = torch.eye(PATCH // 2, dtype=torch.float64)
     mirror = eye.flip(0)
     parts = torch.cat([torch.cat([eye, mirror], 1), torch.cat([mirror, -eye], 1)]) / 2**0.5
     left, _, right = torch.linalg.svd(TURNED.double())  # the nearest orthonormal matrix to its rounded numbers

@@ -15,7 +15,7 @@ from odpiece.models.interface import BANDS
 from odpiece.models.training.bands import objective
 from odpiece.models.training.bands.colours import COUNT
 from odpiece.models.training.bands.optimizers import rate_factor
-from odpiece.models.training.bands.pca import mean_of_patch
+from odpiece.models.training.bands.pca import mean_of_four, mean_of_patch
 from odpiece.models.training.bands.tuning import tune
 from odpiece.models.training.data import to_float
 
@@ -95,7 +95,9 @@ def _bits_and_error(band, latents, mask, step):
 
 def _rotation(name, turn):
     """The orthonormal matrix (n, n) of any `turn` (n, n), which leaves alone what flat areas become."""
-    flat = mean_of_patch() if name == "lap" else torch.eye(COUNT, len(turn))
+    flat = torch.eye(COUNT, len(turn))
+    if name.startswith("lap"):
+        flat = mean_of_patch() if name == "lap8" else mean_of_four(len(turn) // 4)[:COUNT]
     free = torch.eye(len(turn)).to(turn) - (flat.T @ flat).to(turn)
     return torch.matrix_exp(free @ (turn - turn.T) @ free)
 

@@ -10,8 +10,9 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from odpiece.models.interface import BANDS, FINE_SUFFIX, MEAN_STEP_AT_OCTAVE, STEP_AT_OCTAVE, USUAL_BANDS
+from odpiece.models.nets.bands.blocks import Branch
 from odpiece.models.nets.bands.prior import Prior
-from odpiece.models.nets.bands.transform import FAITHFUL, Architecture, Residual, Tokenizer
+from odpiece.models.nets.bands.transform import FAITHFUL, Architecture, Tokenizer
 from odpiece.models.training.bands.gradient_graph import gradient_graph
 from odpiece.models.training.bands.graph import analysis_graph, synthesis_graph
 from odpiece.models.training.bands.quantized_prior import dequantized
@@ -20,15 +21,15 @@ SCALES = "scales."
 
 
 def channel_scales(tokenizer):
-    """{"scales." + name: float32 (channels,)} of a Tokenizer's residual blocks: only training needs them."""
-    blocks = ((name, module) for name, module in tokenizer.named_modules() if isinstance(module, Residual))
+    """{"scales." + name: float32 (channels,)} of a Tokenizer's branches: only training needs them."""
+    blocks = ((name, module) for name, module in tokenizer.named_modules() if isinstance(module, Branch))
     return {f"{SCALES}{name}": block.scale.numpy().copy() for name, block in blocks}
 
 
 def folded_tensors(tokenizer):
     """{name: float16 array} of a Tokenizer whose channel scales have been folded into its weights."""
     for module in tokenizer.modules():
-        if isinstance(module, Residual):
+        if isinstance(module, Branch):
             module.fold()
     state = tokenizer.state_dict()
     return {name: t.to(torch.float16).numpy() for name, t in state.items() if not name.endswith(".scale")}

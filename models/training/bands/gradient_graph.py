@@ -8,10 +8,9 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from odpiece.models.interface import BANDS, PIECE, USUAL_BANDS
-from odpiece.models.nets.bands.transform import FAITHFUL, FINE, JOIN, MIDDLE, PASSED_ON, PATCH
+from odpiece.models.nets.bands.transform import FINE, MIDDLE, PASSED_ON, PATCH
 from odpiece.models.training.bands.graph import BandsGraph, band_values, octaves_value, pixel_value, restored, synthesis
 
-LOOK = f"looks.{FAITHFUL}"
 LAST = np.iinfo(np.int64).max  # as the end of a slice: up to the last
 
 
@@ -79,7 +78,7 @@ def gradient_graph(weights, bands=USUAL_BANDS):
     of all of it, gradient0, gradient1, .., like the bands. Pixels count in [-1, 1].
     """
     g = _Tape(weights, bands)
-    decoded = restored(g) if g.fine else g.shuffle(synthesis(g, FAITHFUL), PATCH)
+    decoded = restored(g) if g.fine else g.shuffle(synthesis(g), PATCH)
     error = g.add("Sub", decoded, g.pixels())
     weighted = g.add("Mul", error, "importance")
     mean = g.add("ReduceMean", g.add("Mul", error, weighted), g.constant(np.array([0, 1])), keepdims=1)
@@ -96,30 +95,30 @@ def gradient_graph(weights, bands=USUAL_BANDS):
 
 def _back(g, x):
     """Add the way from `x`, the gradient in the pixels, to the outputs gradient0, gradient1, .."""
-    x = g.unshuffle(g.lapped(x) if g.fine else x, 3, PATCH)
     x = _back_restored(g, x) if g.fine else _back_look(g, x)
-    for i, size in ((2, 32), (1, 64)):
-        x = g.unshuffle(_back_part(g, x, PASSED_ON, i), PASSED_ON, 2)
+    for i, level in ((2, 32), (1, 64)):
+        x = _back_part(g, x, PASSED_ON, i)
         if g.fine:
-            x = g.rotated(x, f"merge{size}", JOIN, 1)
+            x = g.merged(x, level)  # what is orthonormal runs backward as it runs forward in the analysis
         else:
-            x = g.back_residuals(g.back_conv(x, f"synthesis.split{size}"), f"synthesis.coarse{size}")
+            x = g.back_conv(g.unshuffle(x, PASSED_ON, 2), f"synthesis.split{level}")
+            x = g.back_residuals(x, f"synthesis.coarse{level}")
     g.add("Identity", x, output="gradient0")
 
 
 def _back_look(g, x):
-    """From the gradient in the patches to that in the channels at 1/16."""
-    x = g.unshuffle(g.back_residuals(g.back_conv(x, f"{LOOK}.patch"), f"{LOOK}.fine"), FINE, 2)
-    x = g.back_residuals(g.back_conv(x, f"{LOOK}.split16"), f"{LOOK}.middle")
+    """From the gradient in the pixels to that in the channels at 1/16."""
+    x = g.back_conv(g.unshuffle(x, 3, PATCH), "look.patch")
+    x = g.unshuffle(g.back_residuals(x, "look.fine"), FINE, 2)
+    x = g.back_residuals(g.back_conv(x, "look.split16"), "look.middle")
     return g.back_residuals(x, "synthesis.middle")
 
 
 def _back_restored(g, x):
     """As `_back_look`, at high qualities; adds the outputs of bands 3 and 4."""
-    x = g.rotated(x, "patch", 3 * PATCH**2, 1)
+    x = g.merged(x, 8)
     x = g.add("Add", x, g.in_steps(g.add("Sub", g.back_residuals(x, "restoration"), x)))
-    x = _back_part(g, x, FINE, 4)
-    return _back_part(g, g.rotated(g.unshuffle(x, FINE, 2), "merge16", 4 * FINE, 1), MIDDLE, 3)
+    return _back_part(g, g.merged(_back_part(g, x, FINE, 4), 16), MIDDLE, 3)
 
 
 def _back_part(g, x, count, band):

@@ -1,4 +1,4 @@
-"""The networks of nets/bands/transform.py as ONNX graphs without weights: of the analysis, and of each look.
+"""The networks of nets/bands/ as ONNX graphs without weights: of the analysis, and of each look.
 
 There are two of each: one of the usual bands, and one of all bands, for high qualities. The weights
 are external data, see models/training/onnx_graph.py. Pixels enter and leave as uint8 (H, W, 3).
@@ -7,8 +7,9 @@ are external data, see models/training/onnx_graph.py. Pixels enter and leave as 
 import numpy as np
 from onnx import TensorProto, helper
 
-from odpiece.models.interface import BANDS, GRAIN, Q_OCTAVES, USUAL_BANDS
-from odpiece.models.nets.bands.transform import FINE, LOG_STEPS, MIDDLE, OVERLAP, PASSED_ON, PATCH
+from odpiece.models.interface import BANDS, GRAIN_SIZES, Q_OCTAVES, USUAL_BANDS
+from odpiece.models.nets.bands.grain import UNIT
+from odpiece.models.nets.bands.transform import FAITHFUL, FINE, LOG_STEPS, MIDDLE, PASSED_ON, PATCH, SQUARES
 from odpiece.models.training.onnx_graph import Graph
 
 
@@ -38,37 +39,54 @@ class BandsGraph(Graph):
 
     def residuals(self, x, name, octaves=None):
         for i in range(self.depth(name)):
-            h, rest = self.hidden(x, f"{name}.{i}", octaves)
-            branch = self.conv(self.add("Sub", self.silu(h), self.silu(rest)), f"{name}.{i}.reduce")
-            x = self.add("Add", x, branch)
+            x = self.add("Add", x, self.branch(x, f"{name}.{i}", octaves))
         return x
 
-    def rotated(self, x, name, channels, size, back=False):
-        """The orthonormal matrix exact.`name`, or its inverse `back`, times each square of size x size of `x`.
+    def branch(self, x, name, octaves=None):
+        h, rest = self.hidden(x, name, octaves)
+        return self.conv(self.add("Sub", self.silu(h), self.silu(rest)), f"{name}.reduce")
 
-        `x` has so many channels.
+    def enlarged(self, x, times):
+        """`x` interpolated to so many times its height and width."""
+        scales = self.constant(np.array([1, 1, times, times], np.float32))
+        return self.add("Resize", x, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
+
+    def rotated(self, x, name, channels, side, back=False, frame=0):
+        """The orthonormal matrix exact.`name`, or its inverse `back`, times each square of side x side of `x`.
+
+        `x` has so many channels, and gets a `frame` of zeros before.
         """
-        n, kernel = channels * size**2, self.weight(f"exact.{name}")
+        n, kernel = channels * side**2, self.weight(f"exact.{name}")
         kernel = self.add("Transpose", kernel, perm=[1, 0]) if back else kernel
-        kernel = self.add("Reshape", kernel, self.constant(np.array([n, channels, size, size])))
-        return self.add("Conv", x, kernel, kernel_shape=[size, size], strides=[size, size])
+        kernel = self.add("Reshape", kernel, self.constant(np.array([n, channels, side, side])))
+        return self.add("Conv", x, kernel, kernel_shape=[side, side], strides=[side, side], pads=[frame] * 4)
 
-    def lapped(self, x, back=False):
-        """Pixels `x` with every square amid four patches turned by the matrix exact.lap, or `back`; its frame stays."""
-        bounds = [self.constant(np.array([n, n])) for n in (OVERLAP, -OVERLAP)]
-        inner = self.add("Slice", x, *bounds, self.constant(np.array([2, 3])))
-        turned = self.rotated(inner, "lap", 3, PATCH, back)
-        change = self.add("Sub", self.shuffle(turned, PATCH), inner)
-        frame = self.constant(np.array([0, 0, OVERLAP, OVERLAP] * 2))
-        return self.add("Add", x, self.add("Pad", change, frame))
+    def lapped(self, x, level, back=False):
+        """`x` with every square amid four turned by the matrix of the `level`, or `back`; its frame stays.
 
-    def turned_back(self, parts, name, channels, size):
-        """The inverse of `rotated` of all channels in `parts`, but the squares are not yet shuffled into place."""
+        Squares that reach into a frame of zeros are turned, too, and left out: a convolution of nothing is an error.
+        """
+        channels, side = SQUARES[level]
+        frame = side // 2
+        turned = self.shuffle(self.rotated(x, f"lap{level}", channels, side, back, frame), side)
+        change = self.add("Sub", self.inner(turned, side), self.inner(x, frame))
+        return self.add("Add", x, self.add("Pad", change, self.constant(np.array([0, 0, frame, frame] * 2))))
+
+    def inner(self, x, frame):
+        """`x` without so many rows and columns on each side."""
+        bounds = [self.constant(np.array([n, n])) for n in (frame, -frame)]
+        return self.add("Slice", x, *bounds, self.constant(np.array([2, 3])))
+
+    def merged(self, x, level):
+        """`x` with every square of the `level` turned into one place, after those amid four."""
+        return self.rotated(self.lapped(x, level), f"merge{level}", *SQUARES[level])
+
+    def split(self, parts, level):
+        """The inverse of `merged`, of all channels in `parts`."""
+        channels, side = SQUARES[level]
         x = self.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
-        n = channels * size**2
-        kernel = self.add("Transpose", self.weight(f"exact.{name}"), perm=[1, 0])
-        kernel = self.add("Reshape", kernel, self.constant(np.array([n, n, 1, 1])))
-        return self.add("Conv", x, kernel, kernel_shape=[1, 1])
+        x = self.rotated(x, f"merge{level}", channels * side**2, 1, back=True)
+        return self.lapped(self.shuffle(x, side), level, back=True)
 
     def in_steps(self, x):
         """`x` times the quantization step."""
@@ -98,7 +116,11 @@ class BandsGraph(Graph):
     def pixels(self):
         """The input "pixels", uint8 (H, W, 3), as float (1, 3, H, W) in [-1, 1]."""
         x = self.add("Unsqueeze", "pixels", self.constant(np.array([0])))
-        x = self.add("Cast", self.add("Transpose", x, perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
+        return self.unit(self.add("Transpose", x, perm=[0, 3, 1, 2]))
+
+    def unit(self, x):
+        """Bytes `x` as floats in [-1, 1]."""
+        x = self.add("Cast", x, to=TensorProto.FLOAT)
         return self.add("Sub", self.add("Mul", x, self.constant(np.float32(1 / 127.5))), self.constant(np.float32(1.0)))
 
     def shuffle(self, x, size):
@@ -124,11 +146,10 @@ def analysis_graph(weights, bands=USUAL_BANDS):
     """Serialized graph: pixels uint8 (H, W, 3) to band0, band1, .. float32 (1, latents, h, w)."""
     g = BandsGraph(weights, bands)
     if g.fine:
-        x = _part(g, g.rotated(g.lapped(g.pixels()), "patch", 3, PATCH), FINE, 4)
-        x = _part(g, g.rotated(x, "merge16", FINE, 2), MIDDLE, 3)
+        x = _part(g, g.merged(g.pixels(), 8), FINE, 4)
+        x = _part(g, g.merged(x, 16), MIDDLE, 3)
         x = _part(g, x, PASSED_ON, 2)
-        x = _part(g, g.rotated(x, "merge32", PASSED_ON, 2), PASSED_ON, 1)
-        x = g.rotated(x, "merge64", PASSED_ON, 2)
+        x = g.merged(_part(g, g.merged(x, 32), PASSED_ON, 1), 64)
     else:
         x = g.residuals(g.conv(g.pixels(), "analysis.patch"), "analysis.fine")
         x = _part(g, g.residuals(g.conv(x, "analysis.merge16"), "analysis.middle"), PASSED_ON, 2)
@@ -144,35 +165,44 @@ def _part(g, x, count, band):
     return g.channels(x, 0, count)
 
 
-def synthesis(g, look):
-    """Add band0, band1, .. and octaves to pixels by `look` of usual qualities, about [-1, 1]; gives the output's name.
+def synthesis(g):
+    """Add band0, band1, .. and octaves to pixels by the faithful look, about [-1, 1]; gives the output's name.
 
     It is float (1, 3 * PATCH^2, H / PATCH, W / PATCH): the patches are not yet shuffled into place.
     """
+    return g.conv(_features(g), "look.patch")
+
+
+def _features(g):
+    """What the pixels of usual qualities are made of."""
     x = g.residuals("band0", "synthesis.coarse64", "octaves")
     x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split64"), 2), "band1", axis=1)
     x = g.residuals(x, "synthesis.coarse32", "octaves")
     x = g.add("Concat", g.shuffle(g.conv(x, "synthesis.split32"), 2), "band2", axis=1)
     x = g.residuals(x, "synthesis.middle", "octaves")
-    x = g.residuals(_grained(g, x, look, 16), f"looks.{look}.middle", "octaves")
-    x = g.shuffle(g.conv(x, f"looks.{look}.split16"), 2)
-    return g.conv(g.residuals(_grained(g, x, look, 8), f"looks.{look}.fine", "octaves"), f"looks.{look}.patch")
+    x = g.residuals(x, "look.middle", "octaves")
+    return g.residuals(g.shuffle(g.conv(x, "look.split16"), 2), "look.fine", "octaves")
 
 
 def restored(g):
     """The pixels of high qualities, float (1, 3, H, W), of the same inputs."""
-    x = g.shuffle(g.turned_back(["band0"], "merge64", PASSED_ON, 2), 2)
-    x = g.shuffle(g.turned_back([x, "band1"], "merge32", PASSED_ON, 2), 2)
-    x = g.shuffle(g.turned_back([x, "band2", "band3"], "merge16", FINE, 2), 2)
+    x = g.split([g.split(["band0"], 64), "band1"], 32)
+    x = g.split([x, "band2", "band3"], 16)
     x = g.add("Concat", x, "band4", axis=1)
     x = g.add("Add", x, g.in_steps(g.add("Sub", g.residuals(x, "restoration", "octaves"), x)))
-    return g.lapped(g.shuffle(g.turned_back([x], "patch", 3, PATCH), PATCH), back=True)
+    return g.split([x], 8)
 
 
-def _grained(g, x, look, size):
-    """`x` at 1/size with what the look makes of the noise grain16 or grain8, if it takes any."""
-    name = f"looks.{look}.grain{size}"
-    return g.add("Add", x, g.conv(f"grain{size}", name)) if f"{name}.weight" in g.weights else x
+def _grain(g, features):
+    """What the natural look adds: the noise of all sizes, with the deviations that it predicts."""
+    deviations = g.silu(g.branch(g.add("Abs", features), "grain.deviation", "octaves"))
+    deviations = g.add("Mul", deviations, g.constant(np.float32(UNIT)))
+    total = None
+    for i, size in enumerate(GRAIN_SIZES):
+        maps = g.enlarged(g.channels(deviations, i, i + 1), PATCH // size)
+        added = g.add("Mul", g.unit(f"noise{size}"), maps)
+        total = g.add("Add", g.enlarged(total, 2), added) if total else added
+    return total
 
 
 def _as_bytes(g, x):
@@ -184,17 +214,24 @@ def _as_bytes(g, x):
 def synthesis_graph(weights, look, bands=USUAL_BANDS):
     """Serialized graph: band0, band1, .. float32 and octaves float32 (1, 13) to pixels uint8 (H, W, 3), by one look.
 
-    A look with grain also has the inputs grain16 and grain8, float32 (1, GRAIN, H/16, W/16) and (.., H/8, W/8).
+    The natural look also has the inputs noise4, noise2 and noise1, uint8 (1, 1, H / size, W / size).
     """
     g = BandsGraph(weights, bands)
+    inputs = [*band_values(bands), octaves_value()]
     if g.fine:
         x = _as_bytes(g, restored(g))
+    elif look == FAITHFUL:
+        x = g.shuffle(_as_bytes(g, synthesis(g)), PATCH)  # bytes: a quarter of what floats would move
     else:
-        x = g.shuffle(_as_bytes(g, synthesis(g, look)), PATCH)  # bytes: a quarter of what floats would move
+        features = _features(g)
+        pixels = g.shuffle(g.conv(features, "look.patch"), PATCH)
+        x = _as_bytes(g, g.add("Add", pixels, _grain(g, features)))
+        inputs += [_noise_value(size) for size in GRAIN_SIZES]
     x = g.add("Transpose", x, perm=[0, 2, 3, 1])
     g.add("Squeeze", x, g.constant(np.array([0])), output="pixels")
-    inputs = [*band_values(bands), octaves_value()]
-    for size in (16, 8) if f"looks.{look}.grain16.weight" in g.used else ():
-        shape = [1, GRAIN, f"rows{size}", f"columns{size}"]
-        inputs.append(helper.make_tensor_value_info(f"grain{size}", TensorProto.FLOAT, shape))
     return g.model(look, inputs, [pixel_value()]).SerializeToString(deterministic=True)
+
+
+def _noise_value(size):
+    shape = [1, 1, f"rows{size}", f"columns{size}"]
+    return helper.make_tensor_value_info(f"noise{size}", TensorProto.UINT8, shape)

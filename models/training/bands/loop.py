@@ -15,7 +15,7 @@ import torch
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import PIECE, Q_OCTAVES, is_fine, step_size
 from odpiece.models.nets.bands.prior import Prior
-from odpiece.models.nets.bands.transform import FAITHFUL, Architecture, Tokenizer
+from odpiece.models.nets.bands.transform import Architecture, Tokenizer
 from odpiece.models.training.bands import objective, pca
 from odpiece.models.training.bands.colours import constrain
 from odpiece.models.training.bands.exact import fit_exact
@@ -97,7 +97,7 @@ class Run:
         self.averaged = copy.deepcopy((self.tokenizer, self.prior))
 
     def start_from(self, tokenizer, prior):
-        """Take the weights of trained networks of the same architecture; looks that are not trained here stay out."""
+        """Take the weights of trained networks of the same architecture, but not of their natural look."""
         self.tokenizer.load_state_dict(tokenizer.state_dict(), strict=False)
         self.prior.load_state_dict(prior.state_dict())
         self.averaged = copy.deepcopy((self.tokenizer, self.prior))
@@ -202,7 +202,7 @@ def _begun(options, caches, processes):
     if options.start:
         load = load_shipped if options.start.suffix == ".safetensors" else load_averaged
         tokenizer, prior = load(options.start)
-        run = Run(replace(tokenizer.arch, looks=(FAITHFUL,)), options.seed, processes)
+        run = Run(replace(tokenizer.arch, grain_hidden=0), options.seed, processes)
         run.start_from(tokenizer, prior)
         run.rate = options.rate or FROM_TRAINED
         return run

@@ -8,7 +8,7 @@ processors without it.
 import torch
 from torch import nn
 
-from odpiece.models.nets.bands.transform import Linear
+from odpiece.models.nets.bands.blocks import Linear
 
 MUON_RATE = 6e-4
 MUON_ITERATIONS = 3  # of Newton-Schulz; five cost a third of a training step

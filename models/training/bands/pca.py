@@ -8,7 +8,7 @@ untrained latents already run from important to unimportant. Nothing is centred.
 import torch
 import torch.nn.functional as F
 
-from odpiece.models.nets.bands.transform import FAITHFUL, FINE, MIDDLE, PASSED_ON, PATCH
+from odpiece.models.nets.bands.transform import FINE, MIDDLE, PASSED_ON, PATCH
 from odpiece.models.training.bands.colours import COLOURS, COUNT
 
 SMALLEST_SPREAD = 1e-3  # of a channel, as a part of the largest: where the pictures have too few dimensions
@@ -50,7 +50,7 @@ def initialise(tokenizer, pixels):
 
     Gives the root mean square of the latents, a tuple of (latents,), one a band.
     """
-    a, s, look = tokenizer.analysis, tokenizer.synthesis, tokenizer.looks[FAITHFUL]
+    a, s, look = tokenizer.analysis, tokenizer.synthesis, tokenizer.look
     x = F.pixel_unshuffle(pixels, PATCH)
     mean = mean_of_patch()
     patch, fine = components(x, FINE, mean)

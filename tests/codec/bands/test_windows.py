@@ -115,8 +115,8 @@ def test_pixels_are_extended_by_their_edge(pieces, photo):
 
 
 def test_noise_belongs_to_the_place():
-    whole = grain(40, 50)
-    np.testing.assert_array_equal(grain(10, 20, 7, 30), whole[:, 7:17, 30:])
+    whole = grain(4, 40, 50)
+    np.testing.assert_array_equal(grain(4, 10, 20, 7, 30), whole[7:17, 30:])
 
 
 @pytest.fixture(scope="module")
