@@ -44,7 +44,7 @@ from odpiece.formats.files import add_suffix, check_output, is_stream, make_fold
     type=click.Choice(["faithful", "natural"]),
     default="faithful",
     show_default=True,
-    help="What to make of the tokens: the picture nearest to the original, or that one with grain where texture is missing.",
+    help="What to make of the tokens: the picture nearest to the original, or that with grain where texture is lost.",
 )
 @click.option("--allow-partial", is_flag=True, help="Decode what is certain of a cut or damaged file.")
 @click.option(

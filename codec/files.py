@@ -85,9 +85,9 @@ def decode(
     """The picture of an .odp file's bytes, uint8, of the shape that was given to `encode`.
 
     `tokens` (1..4096) decodes only the first so many of each 64x64 pixels: a coarser picture; `look` is "faithful",
-    nearest to the original, or "natural", that with grain; `model` is for files whose
-    model is not installed. Raises NotOdpError, VersionError, UnknownModelError, DamagedError, OptionError, and
-    ImageError for a picture of more than `max_pixels`, before anything of its size is made.
+    nearest to the original, or "natural", that with grain; `model` is for files whose model is not installed.
+    Raises NotOdpError, VersionError, UnknownModelError, DamagedError, OptionError, and ImageError for a picture of more
+    than `max_pixels`, before anything of its size is made.
     """
     look, tokens = check_look(look), None if tokens is None else check_count(tokens, "tokens")
     contents = read(data, model=model, max_pixels=max_pixels)

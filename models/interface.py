@@ -154,6 +154,13 @@ def grain(size, rows, columns, top=0, left=0):
     return ((x ^ x >> np.uint32(16)) >> np.uint32(24)).astype(np.uint8)
 
 
+def grains(pieces, place):
+    """{size: uint8 (1, 1, rows, columns)} of the `grain` of all sizes for (rows, columns) of `pieces` from the piece at
+    `place` on, as networks take it.
+    """
+    return {n: grain(n, *(PIECE // n * i for i in (*pieces, *place)))[None, None] for n in GRAIN_SIZES}
+
+
 class Transform(Protocol):
     """The float half of a model: pictures to latents and back, on any backend.
 

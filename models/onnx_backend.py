@@ -16,17 +16,7 @@ import onnxruntime as ort  # noqa: E402
 from odpiece.formats.errors import DeviceError  # noqa: E402
 from odpiece.models.backends import library_errors, making_network  # noqa: E402
 from odpiece.models.conversion import converted  # noqa: E402
-from odpiece.models.interface import (
-    BANDS,
-    FINE_SUFFIX,
-    GRAIN_SIZES,
-    LOOKS,
-    PIECE,
-    USUAL_BANDS,
-    grain,
-    is_fine,
-    octave_weights,
-)
+from odpiece.models.interface import BANDS, FINE_SUFFIX, LOOKS, USUAL_BANDS, grains, is_fine, octave_weights
 from odpiece.models.threads import thread_limit
 
 ERRORS, FATAL = 3, 4
@@ -177,7 +167,7 @@ class OnnxTransform(_Sessions):
         feed = _feed(latents, q)
         session = self._session_of(look, latents)
         if len(session.get_inputs()) > len(feed):
-            feed |= _noise(latents[0].shape[1:], place)
+            feed |= {f"noise{n}": values for n, values in grains(latents[0].shape[1:], place).items()}
         return session.run(["pixels"], feed)[0]
 
     @library_errors
@@ -206,11 +196,6 @@ def _graph_of(part, fine):
 def _feed(latents, q):
     feed = {f"band{i}": np.asarray(z, np.float32)[None] for i, z in enumerate(latents)}
     return feed | {"octaves": octave_weights(q)[None]}
-
-
-def _noise(shape, place):
-    """The inputs of noise for `shape` pieces from the piece at `place`."""
-    return {f"noise{n}": grain(n, *(PIECE // n * i for i in (*shape, *place)))[None, None] for n in GRAIN_SIZES}
 
 
 class OnnxTileTokenizer(_Sessions):

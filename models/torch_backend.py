@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from odpiece.models.backends import library_errors, making_network
-from odpiece.models.interface import GRAIN_SIZES, LOOKS, PIECE, grain, is_fine, octave_weights
-from odpiece.models.nets.bands.transform import Architecture, Tokenizer
+from odpiece.models.interface import PIECE, grains, is_fine, octave_weights
+from odpiece.models.nets.bands.transform import NATURAL, Architecture, Tokenizer
 from odpiece.models.nets.one_d_piece.architecture import Architecture as OneDPieceArchitecture
 from odpiece.models.nets.one_d_piece.network import OneDPiece
 
@@ -83,10 +83,6 @@ class TorchTransform:
     def _octaves(self, q):
         return self._tensor(octave_weights(q)[None])
 
-    def _noise(self, shape, place):
-        """The noise of all sizes of `shape` pieces from the piece at `place`."""
-        return [self._tensor(grain(n, *(PIECE // n * i for i in (*shape, *place)))[None, None]) for n in GRAIN_SIZES]
-
     def prepare_for(self, part, q, pieces):
         """Nothing: there is one network for all parts."""
 
@@ -98,7 +94,9 @@ class TorchTransform:
     @library_errors
     @torch.no_grad()
     def synthesize(self, latents, q, look, place=(0, 0)):
-        noise = self._noise(latents[0].shape[1:], place) if look == LOOKS[1] and not is_fine(q) else None
+        noise = None
+        if look == NATURAL and not is_fine(q):
+            noise = [self._tensor(values) for values in grains(latents[0].shape[1:], place).values()]
         x = self._get().decode(self._bands(latents), self._octaves(q), noise)
         x = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         return x[0].permute(1, 2, 0).contiguous().cpu().numpy()
