@@ -131,6 +131,14 @@ def measure(original, codec, metrics, cache=None):
     return trials
 
 
+def files_up_to(original, codec, size, cache=None):
+    """The Trials of an Original by a Codec, of which those of a ladder go on beyond the usual bytes, up to `size`."""
+    record = Record(cache, original, codec)
+    trials = list(_encode_all(original, codec, record, {}, size))
+    record.save()
+    return trials
+
+
 def see(original, codec, files, subjects, cache=None):
     """{(quality, scale): {name of a subject: its Findings}} of the files of an Original by a Codec.
 
@@ -166,7 +174,9 @@ def _missing_scores(trials, budgets, metrics):
             yield trial, names
 
 
-def _encode_all(original, codec, record, files):
+def _encode_all(original, codec, record, files, size=0):
+    """Each Trial; at every scale, a ladder ends with the first above the usual bytes and above `size`."""
+    most = max(BEYOND * original.budgets[-1], size)
     for scale in codec.scales_of(original.pixels):
         for quality in codec.qualities:
             trial = record.get(quality, scale)
@@ -174,7 +184,7 @@ def _encode_all(original, codec, record, files):
                 trial, files[quality, scale] = _encode_one(original, codec, quality, scale)
                 record.put(trial)
             yield trial
-            if codec.ladder and trial.size > BEYOND * original.budgets[-1]:
+            if codec.ladder and trial.size > most:
                 break
 
 

@@ -3,11 +3,11 @@
 Every codec is looked at in its best file (by PSNR, at its best scale) of at most the bytes of the reference's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from odpiece.codec.batch.processes import run_all
-from odpiece.codec.comparison.measure import see
+from odpiece.codec.comparison.measure import files_up_to, see
 from odpiece.codec.comparison.report import REFERENCE, Measured
 from odpiece.codec.comparison.subjects import find_subject
 from odpiece.codec.comparison.tasks import open_original
@@ -25,6 +25,13 @@ class View:
     subjects: tuple
     cache: Path | None
 
+    def completed(self, original):
+        """A View with all files of its codecs up to the bytes of the reference's largest: ladders end before."""
+        trials = self.picture.trials
+        most = max(trial.size for trial in trials[REFERENCE])
+        more = {c.name: files_up_to(original, c, most, self.cache) for c in self.codecs.values() if c.ladder}
+        return replace(self, picture=replace(self.picture, trials=trials | more))
+
     def best_files(self, codec):
         """{quality of the reference: (quality, scale) of the codec's best file}, where it has one so small."""
         best = {t.quality: self.picture.best_file(codec.name, t) for t in self.picture.trials[REFERENCE]}
@@ -36,8 +43,9 @@ def run_view(view):
     subjects, found = [find_subject(name) for name in view.subjects], {}
     try:
         original, _ = open_original(Path(view.picture.name))
+        complete = view.completed(original)
         for title, codec in view.codecs.items():
-            best = view.best_files(codec)
+            best = complete.best_files(codec)
             seen = see(original, codec, sorted(set(best.values())), subjects, view.cache)
             found |= {(title, quality): seen[file] for quality, file in best.items()}
     except Exception as error:

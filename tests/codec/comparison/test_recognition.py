@@ -51,6 +51,17 @@ def test_shares_are_counted_at_the_bytes_of_odpiece(view, observed):
     assert ("dots", 4, 0, "WebP") not in total  # it has no file so small
 
 
+def test_ladders_go_on_up_to_the_bytes_of_odpiece(view, observed, photo):
+    """Where its files are larger than those that are usually compared, too."""
+    webp = replace(WEBP, qualities=(0, 40, 80, 90), scales=(1,))
+    usual = measure(Original(photo), webp, ("psnr",))
+    ours = [replace(trial, size=10**6) for trial in view.picture.trials["odpiece"]]
+    picture = replace(view.picture, trials={"odpiece": ours, "webp": usual})
+    assert len(usual) < 4
+    found = replace(view, picture=picture, codecs={"WebP": webp}).completed(Original(photo))
+    assert found.best_files(webp) == {4: (90, 1), 256: (90, 1)}
+
+
 def test_what_was_seen_is_kept(view, observed, monkeypatch):
     first = run_view(view)[1]
     assert len(observed) == 5  # two files with two looks, and WebP's best at the larger's bytes
