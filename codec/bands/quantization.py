@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from odpiece.codec.bands.coders import LARGEST, STATIC_ROWS, buckets, length_classes, octave, to_symbols
+from odpiece.codec.bands.coders import LARGEST, STATIC_ROWS, SYMBOLS, buckets, length_classes, octave, to_symbols
 from odpiece.codec.bands.tokens import MAX_LATENT, trim
 from odpiece.codec.range_coder import bits
 from odpiece.models.interface import BANDS, LAMBDA, bands_of, latent_steps, step_size
 
 PASSES = 2
+CHUNK = 1 << 13  # latents that are rounded at once, in arrays that the processor's cache holds
 
 
 def source(latents, q, coder, table, slope=1.0, fixed=False):
@@ -36,12 +37,26 @@ class RateAware:
     def values(self, band, members, here, rows, centres):
         """int32 (n,): the latents `members` of a band where `here` is set, coded under `rows` and `centres`, (n,)."""
         scaled = self._scaled[band][members][here]
-        choices = np.rint(scaled).astype(np.int64) + np.array([[0], [-1], [1]])
-        choices = np.clip(choices, -MAX_LATENT, MAX_LATENT)
-        symbols = to_symbols(buckets(choices - centres, self._shifts[rows])[0])
         weights = np.broadcast_to(self._weights[band][members][:, None, None], here.shape)[here]
-        cost = weights * (scaled - choices) ** 2 + self._cost[rows, symbols]
-        return np.take_along_axis(choices, cost.argmin(axis=0)[None], axis=0)[0].astype(np.int32)
+        parts = (slice(start, start + CHUNK) for start in range(0, len(scaled), CHUNK))
+        return np.concatenate([self._cheapest(*(a[part] for a in (scaled, weights, rows, centres))) for part in parts])
+
+    def _cheapest(self, scaled, weights, rows, centres):
+        """int32 (n,): the nearest integers of `scaled`, or, where that costs less, those below or above them."""
+        nearest = np.clip(np.rint(scaled), 1 - MAX_LATENT, MAX_LATENT - 1)
+        error, nearest = np.subtract(scaled, nearest, dtype=np.float64), nearest.astype(np.int32)
+        residuals, shifts, first = nearest - centres, self._shifts[rows], rows * SYMBOLS
+        wide = np.flatnonzero(shifts)
+
+        def cost(step):
+            numbers = residuals + step
+            numbers[wide] = buckets(numbers[wide], shifts[wide])[0]
+            return weights * (error - step) ** 2 + self._cost.take(first + to_symbols(numbers))
+
+        here, below, above = cost(0), cost(-1), cost(1)
+        up = above < np.minimum(here, below)
+        down = (below < here) & ~up
+        return nearest + up - down
 
 
 def draft(latents, q, table):
