@@ -43,28 +43,40 @@ def interpolate(table, q):
     return low + np.floor((high - low) * fraction / (1 << OCTAVE_BITS))
 
 
-def _shift(sums):
-    """From sums with ACTIVATION_BITS + WEIGHT_BITS binary places to activations, clipped."""
-    return np.clip(np.floor(sums / (1 << WEIGHT_BITS)), -LIMIT, LIMIT)
+def _shift(sums, lowest=-LIMIT):
+    """Turn sums with ACTIVATION_BITS + WEIGHT_BITS binary places, in place, to activations, clipped; gives them."""
+    sums *= 1 / (1 << WEIGHT_BITS)
+    return np.clip(np.floor(sums, out=sums), lowest, LIMIT, out=sums)
 
 
-def _padded(grid):
-    """(C, h, w) with a border of zeros, flattened to (C, (h + 2) * (w + 2) + 2): room for every shifted view."""
-    channels, h, w = grid.shape
-    flat = np.zeros((channels, (h + 2) * (w + 2) + 2))
-    flat[:, : (h + 2) * (w + 2)].reshape(channels, h + 2, w + 2)[:, 1:-1, 1:-1] = grid
-    return flat
+def _padded(channels, h, w):
+    """Zeros (channels, (h + 2) * (w + 2) + 2): grids with a border, flat, and room for every shifted view; and the
+    view of the grids, (channels, h, w).
+    """
+    size = (h + 2) * (w + 2)
+    flat = np.zeros((channels, size + 2))
+    return flat, flat[:, :size].reshape(channels, h + 2, w + 2)[:, 1:-1, 1:-1]
 
 
 def _conv3(weight, flat, h, w):
     """3x3 convolution: weight (O, C, 3, 3), `flat` as _padded gives it, to sums (O, h, w)."""
-    span = h * (w + 2)
-    total = np.zeros((len(weight), span))
-    for dy in range(3):
-        for dx in range(3):
-            start = dy * (w + 2) + dx
-            total += np.ascontiguousarray(weight[:, :, dy, dx]) @ flat[:, start : start + span]
-    return total.reshape(len(weight), h, w + 2)[:, :, :w]
+    outputs, span = len(weight), h * (w + 2)
+    lines = np.concatenate([flat[:, dy * (w + 2) :][:, : span + 2] for dy in range(3)])  # (3C, span + 2)
+    kernels = weight.transpose(3, 0, 2, 1).reshape(3 * outputs, len(lines))
+    columns = (kernels @ lines).reshape(3, outputs, span + 2)
+    total = columns[0, :, :span]
+    total += columns[1, :, 1:-1]
+    total += columns[2, :, 2:]
+    return total.reshape(outputs, h, w + 2)[:, :, :w]
+
+
+def _turned(tensor):
+    """Kernels (O, C, 3, 3) with their axes in the order in which _conv3 takes them, others as they are."""
+    return tensor.transpose(3, 0, 2, 1) if tensor.ndim == 4 else tensor
+
+
+def _turned_back(tensor):
+    return tensor.transpose(1, 3, 2, 0) if tensor.ndim == 4 else tensor
 
 
 def _mix(weight, grid):
@@ -87,6 +99,7 @@ class IntegerPrior:
 
     def __init__(self, tensors):
         self.squash_table = tensors.pop("squash").astype(np.float64)
+        self._squashed = np.concatenate([-self.squash_table[:0:-1], self.squash_table])
         self.tables = tensors.pop("tables", None)  # uint32 (2 * ROWS, symbols)
         self.shifts = shift_of_rows()
         self.lengths = tensors.pop("lengths", None)  # uint32 (13, lengths)
@@ -97,14 +110,13 @@ class IntegerPrior:
         if name not in self._weights:
             self._tensors[name]  # has all of its part read
             part = part_of(name)
-            members = {other: t for other, t in self._tensors.items() if other.startswith(part)}
-            self._weights |= converted(members, np.float64)
+            members = {other: _turned(t) for other, t in self._tensors.items() if other.startswith(part)}
+            self._weights |= {other: _turned_back(t) for other, t in converted(members, np.float64).items()}
         return self._weights[name]
 
     def squash(self, latents):
         """sign(k) * log(1 + |k|) of int latents, in fixed point, by table."""
-        magnitude = np.minimum(np.abs(latents), len(self.squash_table) - 1)
-        return np.sign(latents) * self.squash_table[magnitude]
+        return self._squashed.take(np.add(latents, len(self.squash_table) - 1, dtype=np.intp), mode="clip")
 
     def predictor(self, q):
         """A Predictor at quality `q`."""
@@ -120,7 +132,7 @@ class Predictor:
         self.band, self.group, self.context = -1, -1, None
 
     def predict(self, band, group, phase, bands):
-        """(rows, centres), int64 (members, h, w): the table row of each latent of a group, and the integer
+        """(rows int64, centres int32), (members, h, w): the table row of each latent of a group, and the integer
         to subtract from it before it is coded.
 
         `bands` holds what is coded so far, int32 (latents, h, w) a band, zero elsewhere.
@@ -141,12 +153,22 @@ class Predictor:
             if self.band >= 0:
                 self.context = self._refine(bands[self.band])
             self.band += 1
-        h, w = bands[band].shape[1:]
-        self.group = -1
-        groups = 1 + BANDS[band].group_of_latent[len(self._weight("mean.weight")) - 1]  # which are coded at such q
-        self.width = len(self._weight("mix.weight")) // groups
-        self.first, self.second = (np.zeros((len(self._weight("mix.weight")), h, w)) for _ in range(2))
-        self.phases = BANDS[band].phase_map(h, w)
+        size = bands[band].shape[1:]
+        latents, units = self._weight("mean.weight").shape
+        groups = 1 + BANDS[band].group_of_latent[latents - 1]  # which are coded at such q
+        self.group, self.width, self.known = -1, units // groups, 0
+        self.seen, self.seen_grid = _padded(latents, *size)
+        self.magnitudes = np.zeros_like(self.seen) if self.chain == "fine" else None
+        self.sums, self.second = self._first_sums(units, size), np.zeros((units, *size))
+        self.phases = BANDS[band].phase_map(*size)
+        self.first = self.sums if BANDS[band].phases == 1 else np.zeros_like(self.sums)
+
+    def _first_sums(self, units, size):
+        """What the sums of all groups start from, (units, h, w): coarser bands and the quality."""
+        bias = self._weight("own.bias") + interpolate(self._weight("condition"), self.q)
+        sums = np.zeros((units, *size)) if self.context is None else _mix(self._weight("context.weight"), self.context)
+        sums += bias[:, None, None]
+        return sums
 
     def _refine(self, latents):
         """The context that the band just coded hands to the next one."""
@@ -154,71 +176,87 @@ class Predictor:
             name: self.prior.weight(f"{self.chain}.refine.{self.band}.{name}")
             for name in ("0.weight", "0.bias", "2.weight", "2.bias")
         }
-        seen = self.prior.squash(latents)
+        count, h, width = latents.shape
+        flat, grid = _padded(w["0.weight"].shape[1], h, width)
+        grid[:count] = self.prior.squash(latents)
         if self.context is not None:
-            seen = np.concatenate([seen, self.context])
-        h, width = latents.shape[1:]
-        hidden = _shift(np.maximum(_conv3(w["0.weight"], _padded(seen), h, width) + w["0.bias"][:, None, None], 0))
+            grid[count:] = self.context
+        hidden = _shift(_conv3(w["0.weight"], flat, h, width) + w["0.bias"][:, None, None], lowest=0)
         n = BANDS[self.band].block // BANDS[self.band + 1].block
         fine = _shift(_mix(w["2.weight"], hidden) + w["2.bias"][:, None, None])
         return fine.reshape(-1, n, n, h, width).transpose(0, 3, 1, 4, 2).reshape(-1, n * h, n * width)
 
     def _start_group(self, group, latents):
-        """Sums that all phases of the group share: earlier groups, coarser bands, the quality."""
+        """Add to the group's sums what all its phases share: earlier groups."""
         self.group = group
         block = slice(group * self.width, (group + 1) * self.width)
-        known = int(np.searchsorted(BANDS[self.band].group_of_latent, group))
-        bias = self._weight("own.bias")[block] + interpolate(self._weight("condition"), self.q)[block]
-        self.sums = np.broadcast_to(bias[:, None, None], (self.width, *latents.shape[1:]))
+        before, known = self.known, int(np.searchsorted(BANDS[self.band].group_of_latent, group))
         if known:
-            seen, size = _padded(self.prior.squash(latents[:known])), latents.shape[1:]
-            self.sums = self.sums + _conv3(self._weight("own.weight")[block, :known], seen, *size)
-            if self.chain == "fine":
-                self.sums = self.sums + _conv3(self._weight("magnitude.weight")[block, :known], np.abs(seen), *size)
-        if self.context is not None:
-            self.sums = self.sums + _mix(self._weight("context.weight")[block], self.context)
+            self.seen_grid[before:known] = self.prior.squash(latents[before:known])
+            self.sums[block] += self._own("own.weight", block, self.seen[:known], latents)
+        if known and self.chain == "fine":
+            np.abs(self.seen[before:known], out=self.magnitudes[before:known])
+            self.sums[block] += self._own("magnitude.weight", block, self.magnitudes[:known], latents)
+        self.known = known
+
+    def _own(self, name, block, seen, latents):
+        return _conv3(self._weight(name)[block, : len(seen)], seen, *latents.shape[1:])
 
     def _hidden(self, group, phase, latents):
         """The second hidden layer of all groups up to this one, (units, h, w)."""
         block, upto = slice(group * self.width, (group + 1) * self.width), (group + 1) * self.width
-        sums = self.sums
-        if phase:
-            members = BANDS[self.band].members(group)
-            seen = _padded(self.prior.squash(latents[members] * (self.phases < phase)))
-            sums = sums + self._weight("same.bias")[block, None, None]
-            sums = sums + _conv3(self._weight("same.weight")[block][:, members], seen, *latents.shape[1:])
-        here = self.phases == phase
-        self.first[block] = np.where(here, _shift(np.maximum(sums, 0)), self.first[block])
+        if self.first is self.sums:
+            _shift(self.sums[block], lowest=0)  # in place: no other phase needs the sums
+        else:
+            sums = _shift(self._phase_sums(group, block, phase, latents), lowest=0)
+            np.copyto(self.first[block], sums, where=self.phases == phase)
         mixed = _mix(self._weight("mix.weight")[block, :upto], self.first[:upto])
-        mixed = _shift(np.maximum(mixed + self._weight("mix.bias")[block, None, None], 0))
-        self.second[block] = np.clip(self.first[block] + mixed, -LIMIT, LIMIT)
+        mixed += self._weight("mix.bias")[block, None, None]
+        second = np.add(self.first[block], _shift(mixed, lowest=0), out=self.second[block])
+        np.minimum(second, LIMIT, out=second)
         return self.second[:upto]
+
+    def _phase_sums(self, group, block, phase, latents):
+        """The sums of a group with what its earlier phases add."""
+        if phase == 0:
+            return self.sums[block].copy()
+        members = BANDS[self.band].members(group)
+        seen, grid = _padded(len(members), *latents.shape[1:])
+        grid[:] = self.prior.squash(latents[members] * (self.phases < phase))
+        sums = _conv3(self._weight("same.weight")[block][:, members], seen, *latents.shape[1:])
+        return sums + (self.sums[block] + self._weight("same.bias")[block, None, None])
 
     def _neighbours(self, group, phase, latents):
         """The linear prediction of a group's means from neighbours of earlier phases, as sums; 0 in the first."""
         if phase == 0:
             return 0.0
         members = BANDS[self.band].members(group)
-        seen = _padded(latents[members] * (self.phases < phase))
+        seen, grid = _padded(len(members), *latents.shape[1:])
+        grid[:] = latents[members] * (self.phases < phase)
         sums = _conv3(self._weight("linear.weight")[np.ix_(members, members)], seen, *latents.shape[1:])
         return sums * (1 << ACTIVATION_BITS)
 
     def _rows(self, group, hidden, neighbours):
         members = BANDS[self.band].members(group)
-        mean, log_scale = (
-            _mix(self._weight(f"{head}.weight")[members, : len(hidden)], hidden)
-            + self._weight(f"{head}.bias")[members, None, None]
-            for head in ("mean", "log_scale")
-        )
-        log_scale = log_scale + interpolate(self._weight("base_log_scale"), self.q)[members, None, None]
-        return table_rows(mean + neighbours, log_scale)
+        heads = [self._weight(f"{head}.weight")[members, : len(hidden)] for head in ("mean", "log_scale")]
+        mean, log_scale = np.split(_mix(np.concatenate(heads), hidden), 2)
+        mean += self._weight("mean.bias")[members, None, None] + neighbours
+        base = self._weight("log_scale.bias") + interpolate(self._weight("base_log_scale"), self.q)
+        log_scale += base[members, None, None]
+        return table_rows(mean, log_scale)
 
 
 def table_rows(mean, log_scale):
-    """(rows, centres) int64 from sums with ACTIVATION_BITS + WEIGHT_BITS binary places."""
+    """(rows int64, centres int32) from sums with ACTIVATION_BITS + WEIGHT_BITS binary places."""
     one = 1 << (ACTIVATION_BITS + WEIGHT_BITS)
-    mean = np.clip(np.floor(mean * MEAN_STEPS / one + 0.5), -LARGEST_MEAN * MEAN_STEPS, LARGEST_MEAN * MEAN_STEPS)
-    centres = np.floor(mean / MEAN_STEPS + 0.5)
-    scale = np.clip(np.floor((log_scale / one - LOWEST_SCALE) * SCALE_STEPS + 0.5), 0, SCALES - 1)
-    rows = (mean - MEAN_STEPS * centres + MEAN_STEPS // 2) * SCALES + scale
-    return rows.astype(np.int64), centres.astype(np.int64)
+    mean = mean * (MEAN_STEPS / one)
+    mean += 0.5
+    np.clip(np.floor(mean, out=mean), -LARGEST_MEAN * MEAN_STEPS, LARGEST_MEAN * MEAN_STEPS, out=mean)
+    scale = log_scale * (SCALE_STEPS / one)
+    scale += 0.5 - LOWEST_SCALE * SCALE_STEPS
+    np.clip(scale, 0, SCALES - 1, out=scale)
+    offset = mean.astype(np.int32)
+    offset += MEAN_STEPS // 2
+    centres = offset // MEAN_STEPS
+    offset -= MEAN_STEPS * centres
+    return np.add(SCALES * offset, scale.astype(np.int32), dtype=np.int64), centres

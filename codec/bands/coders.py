@@ -11,7 +11,7 @@ predictor that gives, step by step, the table row and the centre of each latent:
     coder.trims           whether pieces whose last tokens are zero should be shortened before coding: it pays
                           where zeros are dear
     coder.predictor(q, limit, lengths).predict(band, group, phase, bands)
-                          (rows, centres), int64 of shapes that broadcast to (latents of the group, h, w),
+                          (rows, centres), integers of shapes that broadcast to (latents of the group, h, w),
                           given all latents coded before, in `bands`: int32 (latents, h, w) a band, where
                           those not yet coded are zero; asked in coding order. `limit` is the most tokens
                           a piece keeps
@@ -54,7 +54,10 @@ def buckets(residuals, shifts):
 
 def to_symbols(numbers):
     """int32 symbols 0..63 of the numbers of buckets; those beyond +-31 become ESCAPE."""
-    return np.where(np.abs(numbers) > LARGEST, ESCAPE, numbers + LARGEST).astype(np.int32)
+    symbols = np.add(numbers, LARGEST, dtype=np.int32)
+    unsigned = symbols.view(np.uint32)  # in which negative ones are the largest
+    np.minimum(unsigned, ESCAPE, out=unsigned)
+    return symbols
 
 
 def length_symbols(lengths, limit):

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from odpiece.codec.bands.coders import LARGEST, STATIC_ROWS, buckets, length_classes, octave, to_symbols
+from odpiece.codec.bands.coders import LARGEST, STATIC_ROWS, SYMBOLS, buckets, length_classes, octave, to_symbols
 from odpiece.codec.bands.tokens import MAX_LATENT, trim
 from odpiece.codec.range_coder import bits
 from odpiece.models.interface import BANDS, LAMBDA, bands_of, latent_steps, step_size
 
 PASSES = 2
+TOLERANCE = 1e-6  # far above what rounding changes of costs
 
 
 def source(latents, q, coder, table, slope=1.0, fixed=False):
@@ -32,16 +33,35 @@ class RateAware:
         self.lengths = lengths
         self._scaled, self._weights = _scale(latents, q), _error_weights(q)
         self._cost, self._shifts = slope * LAMBDA * (bits(coder.latents) + coder.shifts[:, None]), coder.shifts
+        beside = np.roll(self._cost, 1, axis=1), np.roll(self._cost, -1, axis=1)  # beyond both ends is ESCAPE
+        self._gains = np.maximum(self._cost - np.minimum(*beside), 0)  # what a step saves at most
 
     def values(self, band, members, here, rows, centres):
         """int32 (n,): the latents `members` of a band where `here` is set, coded under `rows` and `centres`, (n,)."""
         scaled = self._scaled[band][members][here]
-        choices = np.rint(scaled).astype(np.int64) + np.array([[0], [-1], [1]])
-        choices = np.clip(choices, -MAX_LATENT, MAX_LATENT)
-        symbols = to_symbols(buckets(choices - centres, self._shifts[rows])[0])
         weights = np.broadcast_to(self._weights[band][members][:, None, None], here.shape)[here]
-        cost = weights * (scaled - choices) ** 2 + self._cost[rows, symbols]
-        return np.take_along_axis(choices, cost.argmin(axis=0)[None], axis=0)[0].astype(np.int32)
+        nearest = np.clip(np.rint(scaled), 1 - MAX_LATENT, MAX_LATENT - 1)
+        error, nearest = np.subtract(scaled, nearest, dtype=np.float64), nearest.astype(np.int32)
+        residuals = nearest - centres
+        more = weights * (1 - 2 * np.abs(error))  # squared error of the second nearest
+        near = np.flatnonzero(self._gains.take(self._places(residuals, rows)) > more - TOLERANCE)
+        nearest[near] += self._steps(*(a[near] for a in (error, weights, residuals, rows)))
+        return nearest
+
+    def _steps(self, error, weights, residuals, rows):
+        """int8 (n,): -1, 0 or 1: to which neighbour of an integer so far from its centre to go, for the least cost."""
+        here, below, above = (
+            weights * (error - step) ** 2 + self._cost.take(self._places(residuals + step, rows)) for step in (0, -1, 1)
+        )
+        up = above < np.minimum(here, below)
+        return up.astype(np.int8) - ((below < here) & ~up)
+
+    def _places(self, residuals, rows):
+        """int64 (n,): where in a flat table with those `rows` the symbols of latents less their centres stand."""
+        numbers, shifts = residuals.copy(), self._shifts[rows]
+        wide = np.flatnonzero(shifts)
+        numbers[wide] = buckets(residuals[wide], shifts[wide])[0]
+        return rows * SYMBOLS + to_symbols(numbers)
 
 
 def draft(latents, q, table):

@@ -11,7 +11,7 @@ import numpy as np
 from odpiece.codec.bands.coders import ESCAPE, LARGEST, buckets, length_symbols, octave, to_symbols
 from odpiece.codec.bands.tokens import LENGTHS, MAX_LATENT, Tokens, full_length_index, kept_mask, zero_tokens
 from odpiece.codec.family import GroupBits
-from odpiece.codec.range_coder import Cut, bits
+from odpiece.codec.range_coder import Cut, spent_bits
 from odpiece.formats.errors import DamagedError
 from odpiece.models.interface import BANDS, LATENTS_PER_TOKEN
 
@@ -94,41 +94,50 @@ def _lengths(channel, coder, q, limit, like, source):
     index = full_length_index(limit) - symbols
     if (index < 0).any():
         raise DamagedError("the file is cut or damaged")
-    spent = bits(coder.lengths[table_rows, symbols]).sum()
-    return np.minimum(LENGTHS[index], limit).astype(np.int32).reshape(like.shape), float(spent)
+    spent = spent_bits(coder.lengths, table_rows, symbols)
+    return np.minimum(LENGTHS[index], limit).astype(np.int32).reshape(like.shape), spent
 
 
 def _latents(channel, coder, table_rows, centres, values):
     """Code latents, int32 (n,), under their table rows and centres, (n,); gives them and the bits they take."""
     shifts = coder.shifts[table_rows]
-    numbers, low = (None, None) if values is None else buckets(values - centres, shifts)
+    wide = np.flatnonzero(shifts)
+    shifts, numbers, low = shifts[wide], None, None
+    if values is not None:
+        numbers = values - centres
+        numbers[wide], low = buckets(numbers[wide], shifts)
     try:
         symbols = channel.symbols(coder.latents, table_rows, None if numbers is None else to_symbols(numbers))
     except Cut as cut:
-        known = cut.known & (cut.symbols != ESCAPE) & (shifts == 0)
+        known = cut.known & (cut.symbols != ESCAPE)
+        known[wide] = False
         raise Cut(_checked(np.where(known, cut.symbols - LARGEST + centres, 0)), known) from None
-    spent = float(bits(coder.latents[table_rows, symbols]).sum() + shifts.sum())
-    found, escaped, sure = symbols - LARGEST, symbols == ESCAPE, shifts == 0
+    spent = spent_bits(coder.latents, table_rows, symbols) + float(shifts.sum())
+    found, escaped = symbols - LARGEST, symbols == ESCAPE
+    known = ~escaped
+    known[wide] = False
     try:
         low = _plain(channel, shifts, low)
-        sure = ~escaped
+        known[wide] = ~escaped[wide]
         if escaped.any():
             found[escaped], more = _escaped(channel, None if numbers is None else numbers[escaped], escaped.sum())
             spent += more
     except Cut:
-        sure = sure & ~escaped
-        raise Cut(_checked(np.where(sure, _joined(found, shifts, low, centres), 0)), sure) from None
-    return _checked(_joined(found, shifts, low, centres)), spent
+        raise Cut(_checked(np.where(known, _joined(found, wide, shifts, low) + centres, 0)), known) from None
+    return _checked(_joined(found, wide, shifts, low) + centres), spent
 
 
-def _joined(numbers, shifts, low, centres):
-    """The latents, (n,), whose numbers of buckets and low bits are known: the inverse of `buckets`."""
-    return (numbers << shifts) + (0 if low is None else low) - (1 << shifts >> 1) + centres
+def _joined(numbers, wide, shifts, low):
+    """Latents less their centres, (n,), of the numbers of their buckets, which those at `wide` share: the inverse of
+    `buckets`.
+    """
+    numbers[wide] = (numbers[wide] << shifts) + (0 if low is None else low) - (1 << shifts >> 1)
+    return numbers
 
 
 def _checked(latents):
     """`latents`, (n,), whose magnitudes are those that a writer codes. Raises DamagedError."""
-    if np.abs(latents).max() > MAX_LATENT:
+    if max(latents.max(), -latents.min()) > MAX_LATENT:
         raise DamagedError("the file is cut or damaged")
     return latents
 

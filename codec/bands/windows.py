@@ -77,11 +77,15 @@ def analyze(transform, pixels, q=TOKENS):
     In place of bands that `q` does not reach are zeros that take no memory and cannot be written to.
     """
     rows, columns = (-(-n // PIECE) for n in pixels.shape[:2])
+    runs = _runs(rows, columns)
+    if len(runs) == 1:
+        parts = [np.asarray(z, np.float32) for z in transform.analyze(padded_pixels(pixels, runs[0].outer), is_fine(q))]
+        return tuple(z if b.first_token < q else np.broadcast_to(np.float32(0), z.shape) for b, z in zip(BANDS, parts))
     found = []
     for band in bands_of(q):
         shape = band.latents, rows * band.side, columns * band.side
         found.append(np.empty(shape, np.float32) if band.first_token < q else np.broadcast_to(np.float32(0), shape))
-    for window in _runs(rows, columns):
+    for window in runs:
         parts = transform.analyze(padded_pixels(pixels, window.outer), is_fine(q))
         for band, whole, part in zip(BANDS, found, parts):
             if band.first_token < q:

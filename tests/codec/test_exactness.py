@@ -116,7 +116,8 @@ def test_every_sum_is_an_integer_that_float64_holds(photo, monkeypatch):
 def test_shipped_weights_keep_within_the_exact_range():
     """An oracle for the export's proof: the worst sum over all signs of inputs, layer by layer."""
     model = load_model()
-    prior, names = model.prior, model.tensors("prior.bands.", "prior.refine.")
+    prior, names = model.prior, model.tensors("prior.usual.", "prior.fine.")
+    assert len(names) > 100
     squash_top, limit = prior.squash_table.max(), prior_module.LIMIT
     for name, weight in ((name, prior.weight(name.removeprefix("prior."))) for name in names):
         assert (weight == np.rint(weight)).all(), name

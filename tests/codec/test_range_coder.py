@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from odpiece.codec.range_coder import Cut, CutReader, Reader, WholeReader, Writer, bits, row_total
+from odpiece.codec.range_coder import Cut, CutReader, Reader, WholeReader, Writer, bits, row_total, spent_bits
 from odpiece.formats.errors import DamagedError
 
 TOTAL = 1 << 24
@@ -79,6 +79,14 @@ def test_round_trip_of_uniform_values(parts):
     reader = Reader(writer.to_bytes())
     for (size, _, n), v in zip(parts, values):
         np.testing.assert_array_equal(reader.uniform(size, None, n), v)
+
+
+def test_spent_bits_are_the_code_lengths():
+    table = random_table(np.random.default_rng(3), 5, 64)
+    rows, symbols = np.arange(5).repeat(64), np.tile(np.arange(64), 5)
+    assert spent_bits(table, rows, symbols) == pytest.approx(bits(table).sum(), rel=1e-6)
+    likely = np.array([[TOTAL - 64, 1] + [1] * 62], dtype=np.uint32)
+    assert spent_bits(likely, np.zeros(9, int), np.zeros(9, int)) == pytest.approx(9 * bits(likely)[0, 0], rel=1e-6)
 
 
 def test_writer_gives_the_symbols_back():
