@@ -37,7 +37,6 @@ def refine(search, q, slope, code, rounds):
             best, least = data, cost
         if number >= rounds:
             back = number == rounds and search.step_back()
-            search.note_means(tokens)
             if search.even_out():
                 return code(search.latents)[0]
             if not back:
@@ -55,7 +54,7 @@ def refine_once(search, tokens, code):
     """
     drafted = search.measure(tokens, move=True)
     data, tokens = code(search.latents)
-    if search.measure(tokens, shown=True) > OVERSHOT * drafted:
+    if search.measure(tokens) > OVERSHOT * drafted:
         search.take_back()
         return code(search.latents)[0]
     back, evened = search.step_back(), search.even_out()
@@ -81,20 +80,19 @@ class Search:
         (self._means,) = (band for band in BANDS[:USUAL_BANDS] if band.block * scale == PIECE)  # whose blocks have them
         self._missing = np.zeros((3, *(n * self._means.side for n in pieces)), np.float32)
 
-    def measure(self, tokens, move=False, shown=False):
-        """The sum of squared errors of the picture of Tokens; with `move` the latents follow its gradient.
+    def measure(self, tokens, move=False):
+        """The sum of squared errors of the picture of Tokens, in whole grey levels.
 
-        Those of the picture as it is `shown`, in whole grey levels, take less time but are smaller than others. Its
-        means are noted, too.
+        With `move` the latents follow its gradient, without the means of the picture are noted, in less time.
         """
         if move and self._before is None:
             self._before = tuple(z.copy() for z, _ in zip(self.latents, self._used))
         total = 0.0
         for window, decoded, *seen in self._windows(tokens):
-            if shown:
-                errors = self._look(window, decoded, *seen)
-            else:
+            if move:
                 errors, gradients = self._transform.error(decoded, self._q, *seen)
+            else:
+                errors = self._look(window, decoded, *seen)
             found = errors[window.inside]
             total += float(found.sum(dtype=np.float64))
             self._judge(window.inner, found)
@@ -115,13 +113,8 @@ class Search:
         for z, before in zip(self.latents, self._before):
             z[:] = before
 
-    def note_means(self, tokens):
-        """Look at the mean colours of the picture of Tokens."""
-        for window, decoded, *seen in self._windows(tokens):
-            self._look(window, decoded, *seen)
-
     def even_out(self):
-        """Give blocks whose mean colour was off when it was looked at what it lacks. Returns whether there are any.
+        """Give blocks whose mean colour was off when it was noted what it lacks. Returns whether there are any.
 
         What is piecewise flat goes through the transform as through a linear one: its latents can be added.
         """
