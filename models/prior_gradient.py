@@ -10,7 +10,8 @@ from odpiece.models.interface import BANDS, is_fine
 from odpiece.models.prior import ACTIVATION_BITS, LOWEST_SCALE, SCALE_STEPS, SCALES, WEIGHT_BITS, interpolate
 
 HIGHEST_SCALE = LOWEST_SCALE + SCALES / SCALE_STEPS
-LEAST = 1e-8  # of probabilities
+PARTS = 4  # in which distributions are judged, to bound memory
+LEAST, LOWEST = 1e-8, -80.0  # of probabilities, and of their logits
 
 
 def later_bits_gradient(prior, q, bands):
@@ -63,7 +64,9 @@ class _Layer:
             mean += self._neighbours("linear", self._k)
         rows, columns = (n // self._band.side for n in mean.shape[1:])
         coded = np.tile(self._band.token_index[: self.count] < self._q, (1, rows, columns))
-        self._slopes = [g * coded for g in _slopes(self._k - mean, log_scale + self._bias("base_log_scale"))]
+        log_scale += self._bias("base_log_scale")
+        found = map(_slopes, *(np.array_split(values, PARTS) for values in (self._k - mean, log_scale)))
+        self._slopes = [np.concatenate(parts) * coded for parts in zip(*found)]
 
     def _refine(self, seen):
         self._all = seen if self._context is None else np.concatenate([seen, self._context])
@@ -129,15 +132,16 @@ class _Layer:
 def _slopes(distance, log_scale):
     """The gradients in the mean and the log scale of the bits of latents so far from the mean, under a logistic law."""
     inverse = np.exp(-np.clip(log_scale, LOWEST_SCALE, HIGHEST_SCALE))
-    ends = [(distance + half) * inverse for half in (0.5, -0.5)]
+    ends = [(half - np.abs(distance)) * inverse for half in (0.5, -0.5)]  # on the side where differences are exact
     (upper, steep), (lower, flat) = ((s, s * (1 - s)) for s in map(_sigmoid, ends))
-    factor = 1 / ((np.maximum(upper - lower, 0) + LEAST) * np.log(np.float32(2)))
+    factor = 1 / ((upper - lower + LEAST) * np.log(np.float32(2)))
     inside = (log_scale > LOWEST_SCALE) & (log_scale < HIGHEST_SCALE)
-    return factor * inverse * (steep - flat), factor * inside * (ends[0] * steep - ends[1] * flat)
+    outwards = -np.sign(distance) * inverse * (steep - flat)
+    return factor * outwards, factor * inside * (ends[0] * steep - ends[1] * flat)
 
 
 def _sigmoid(x):
-    return 0.5 * (1 + np.tanh(0.5 * x))
+    return 1 / (1 + np.exp(-np.maximum(x, LOWEST)))
 
 
 def _mix(weight, grid):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from odpiece.codec import decode, encode
-from odpiece.codec.bands import refinement
-from odpiece.codec.bands.quantization import dequantize
+from odpiece.codec.bands import picture, refinement
+from odpiece.codec.bands.quantization import dequantize, toll
 from odpiece.codec.bands.refinement import MARGIN, OVERSHOT, PACE, ROUNDS, Search, refine, refine_once
 from odpiece.codec.bands.tokens import Tokens
 from odpiece.codec.family import EFFORT
 from odpiece.codec.files import analyzed, read
-from odpiece.formats.container import unpack
+from odpiece.formats.container import CoderId, unpack
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import BANDS, USUAL_BANDS, is_fine, latent_steps, step_size
 from odpiece.models.library import Model, load_model
@@ -227,6 +227,22 @@ def test_tiles_that_see_everything_are_exact(example, monkeypatch):
         np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
 
 
+@pytest.mark.parametrize("tile", [2, 4])
+def test_a_toll_moves_the_goal(tile, random_tokens, monkeypatch):
+    """By half of it, as a slope of the error would, also in tiles."""
+    monkeypatch.setattr(refinement, "TILE", tile)
+    tokens = random_tokens(4, 4, Q)
+    decoded = dequantize(tokens, Q)
+    latents = tuple(np.zeros_like(z) for z in decoded)
+    search = Unseen(
+        Stiff(), latents, Q, np.zeros((256, 256, 3), np.uint8), toll=lambda part: tuple(3 * z for z in part.bands)
+    )
+    search.measure(tokens, move=True)
+    for band, z, k in zip(USUAL, latents, tokens.bands):
+        soft = z[:, :, band.side :]  # goes to zero, but for the toll
+        np.testing.assert_allclose(soft, PACE * -1.5 * k[:, :, band.side :], atol=1e-4)
+
+
 class Stiff:
     """A Transform in which the pieces of the first column pull so hard that every move overshoots."""
 
@@ -309,6 +325,22 @@ def test_effort_pays_in_the_picture_that_is_decoded(detail):
         return error / step_size(256) ** 2 + 0.15 * 8 * len(data)
 
     assert cost(5) < 0.99 * cost(0)
+
+
+def test_what_later_latents_cost_pays(detail, monkeypatch):
+    """In a long search under the learned coder; others see nothing of what they coded before."""
+    cost = own_cost(encode(detail, 64, effort=7), detail, 64)
+    asked = []
+
+    def nothing(*args, **options):
+        asked.append(toll(*args, **options))
+        return [0 * t for t in asked[-1]]
+
+    monkeypatch.setattr(picture, "toll", nothing)
+    encode(detail, 64, effort=2, coder=CoderId.STATIC)
+    assert not asked
+    assert cost < 0.995 * own_cost(encode(detail, 64, effort=7), detail, 64)
+    assert len(asked) == ROUNDS[7]
 
 
 def test_the_default_effort(detail):
