@@ -110,12 +110,6 @@ class IntegerPrior:
         """A Predictor at quality `q`."""
         return Predictor(self, q)
 
-    def later_bits_gradient(self, q, bands):
-        """What latents cost those that are coded after them, as models/prior_gradient.py finds it."""
-        from odpiece.models.prior_gradient import later_bits_gradient
-
-        return later_bits_gradient(self, q, bands)
-
 
 class Predictor:
     """Predicts group after group of one picture; must be asked in coding order."""

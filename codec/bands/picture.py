@@ -120,7 +120,7 @@ class BandsPicture(Analyzed):
         search = partial(Search, self.model.transform, latents, q, self._coded, self._seen, self.scale)
         if rounds == 1:
             return refine_once(search(), draft(latents, q, table), code)
-        foreseen = partial(toll, q=q, prior=self.model.prior, slope=slope) if self._id == CoderId.LEARNED else None
+        foreseen = partial(toll, q=q, model=self.model, slope=slope) if self._id == CoderId.LEARNED else None
         return refine(search(foreseen), q, slope, code, rounds)
 
 

@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 from odpiece.models.interface import BANDS, bands_of, is_fine, octave_weights  # noqa: E402
 from odpiece.models.nets.bands import prior as float_prior  # noqa: E402
 from odpiece.models.prior import IntegerPrior  # noqa: E402
+from odpiece.models.prior_gradient import later_bits_gradient  # noqa: E402
 from odpiece.models.training.bands.quantized_prior import dequantized, quantize_prior  # noqa: E402
 
 
@@ -46,7 +47,7 @@ def by_autograd(net, q, latents):
 def test_gradients_are_those_of_autograd(q, priors, latents, monkeypatch):
     monkeypatch.setattr(float_prior, "squash", smooth_squash)
     net, integer = priors
-    found = integer.later_bits_gradient(q, latents)
+    found = later_bits_gradient(integer, q, latents)
     assert len(found) == len(BANDS)
     for got, wanted, z in zip(found, by_autograd(net, q, latents), latents):
         assert got.dtype == np.float32 and got.shape == z.shape
@@ -55,7 +56,7 @@ def test_gradients_are_those_of_autograd(q, priors, latents, monkeypatch):
 
 @pytest.mark.parametrize("q", [30, 512, 1500])
 def test_what_is_not_coded_has_no_cost(q, priors, latents):
-    for band, gradient in zip(BANDS, priors[1].later_bits_gradient(q, latents)):
+    for band, gradient in zip(BANDS, later_bits_gradient(priors[1], q, latents)):
         beyond = np.tile(band.token_index >= q, (1, 2, 3))
         assert not gradient[beyond].any() and gradient.any() == (band.first_token < q)
 
@@ -64,12 +65,12 @@ def test_what_is_not_coded_has_no_cost(q, priors, latents):
 def test_the_last_latents_cost_nothing_later(q, priors, latents):
     """Those of the last group of the finest band that is coded, of which there is one phase."""
     (band,) = (b for b in BANDS if b.first_token < q <= b.first_token + b.ranks * b.side**2)
-    gradient = priors[1].later_bits_gradient(q, latents)[BANDS.index(band)]
+    gradient = later_bits_gradient(priors[1], q, latents)[BANDS.index(band)]
     last = band.group_of_latent == len(band.groups) - 1
     assert not gradient[last].any() and gradient[~last].any()
     assert is_fine(q) == (band.block == 8)
 
 
 def test_far_latents_have_finite_costs(priors, latents):
-    for gradient in priors[1].later_bits_gradient(4096, tuple(300 * z for z in latents)):
+    for gradient in later_bits_gradient(priors[1], 4096, tuple(300 * z for z in latents)):
         assert np.isfinite(gradient).all()
