@@ -7,7 +7,16 @@ Only an encoder's search asks for it, so it need not be the same everywhere.
 import numpy as np
 
 from odpiece.models.interface import BANDS, is_fine
-from odpiece.models.prior import ACTIVATION_BITS, LOWEST_SCALE, SCALE_STEPS, SCALES, WEIGHT_BITS, interpolate
+from odpiece.models.prior import (
+    ACTIVATION_BITS,
+    LOWEST_SCALE,
+    SCALE_STEPS,
+    SCALES,
+    WEIGHT_BITS,
+    interpolate,
+    mix,
+    to_finer,
+)
 
 HIGHEST_SCALE = LOWEST_SCALE + SCALES / SCALE_STEPS
 PARTS = 4  # in which distributions are judged, to bound memory
@@ -47,18 +56,18 @@ class _Layer:
         if self._fine:
             self._sums += self._seen_by("magnitude", np.abs(seen))
         if context is not None:
-            self._sums += _mix(self._weight("context.weight"), context)
+            self._sums += mix(self._weight("context.weight"), context)
         if self._band.phases > 1:
             self._sums += self._neighbours("same", seen) + self._bias("same.bias") * (self._phase > 0)
         first = np.maximum(self._sums, 0)
-        self._mixed = _mix(self._weight("mix.weight"), first) + self._bias("mix.bias")
+        self._mixed = mix(self._weight("mix.weight"), first) + self._bias("mix.bias")
         self._judge(first + np.maximum(self._mixed, 0))
         return self._refine(seen) if self._goes_on else None
 
     def _judge(self, hidden):
         """Find the gradients of bits in the means and log scales that `hidden` gives."""
         mean, log_scale = (
-            _mix(self._weight(f"{head}.weight"), hidden) + self._bias(f"{head}.bias") for head in ("mean", "log_scale")
+            mix(self._weight(f"{head}.weight"), hidden) + self._bias(f"{head}.bias") for head in ("mean", "log_scale")
         )
         if self._band.phases > 1:
             mean += self._neighbours("linear", self._k)
@@ -71,20 +80,19 @@ class _Layer:
     def _refine(self, seen):
         self._all = seen if self._context is None else np.concatenate([seen, self._context])
         self._hidden = _conv3(self._weight("0.weight", "refine"), self._all) + self._bias("0.bias", "refine")
-        x = _mix(self._weight("2.weight", "refine"), np.maximum(self._hidden, 0)) + self._bias("2.bias", "refine")
-        (_, h, w), n = x.shape, self._times
-        return x.reshape(-1, n, n, h, w).transpose(0, 3, 1, 4, 2).reshape(-1, n * h, n * w)
+        x = mix(self._weight("2.weight", "refine"), np.maximum(self._hidden, 0)) + self._bias("2.bias", "refine")
+        return to_finer(x, self._times)
 
     def backward(self, passed):
         """The gradients in the latents and in the context, given the one `passed` in the next band's context."""
         mean, log_scale = self._slopes
-        x = _mix(self._weight("mean.weight").T, mean) + _mix(self._weight("log_scale.weight").T, log_scale)
-        x = x + _mix(self._weight("mix.weight").T, x * (self._mixed > 0))
+        x = mix(self._weight("mean.weight").T, mean) + mix(self._weight("log_scale.weight").T, log_scale)
+        x = x + mix(self._weight("mix.weight").T, x * (self._mixed > 0))
         x = x * (self._sums > 0)
         seen = _back_conv3(self._weight("own.weight"), x)
         if self._fine:
             seen += np.sign(self._k) * _back_conv3(self._weight("magnitude.weight"), x)
-        context = None if self._context is None else _mix(self._weight("context.weight").T, x)
+        context = None if self._context is None else mix(self._weight("context.weight").T, x)
         if passed is not None:
             more = self._back_refine(passed)
             seen += more[: self.count]
@@ -97,7 +105,7 @@ class _Layer:
     def _back_refine(self, passed):
         (_, h, w), n = passed.shape, self._times
         x = passed.reshape(-1, h // n, n, w // n, n).transpose(0, 2, 4, 1, 3).reshape(-1, h // n, w // n)
-        x = _mix(self._weight("2.weight", "refine").T, x) * (self._hidden > 0)
+        x = mix(self._weight("2.weight", "refine").T, x) * (self._hidden > 0)
         return _back_conv3(self._weight("0.weight", "refine"), x)
 
     @property
@@ -144,16 +152,11 @@ def _sigmoid(x):
     return 1 / (1 + np.exp(-np.maximum(x, LOWEST)))
 
 
-def _mix(weight, grid):
-    """1x1 convolution: weight (O, C), grid (C, h, w), to (O, h, w)."""
-    return (weight @ grid.reshape(len(grid), -1)).reshape(len(weight), *grid.shape[1:])
-
-
 def _conv3(weight, grid):
     """3x3 convolution: weight (O, C, 3, 3), grid (C, h, w), to (O, h, w); beyond the edges is nothing."""
     _, h, w = grid.shape
     padded = np.pad(grid, ((0, 0), (1, 1), (1, 1)))
-    return sum(_mix(weight[:, :, y, x], padded[:, y : y + h, x : x + w]) for y, x in np.ndindex(3, 3))
+    return sum(mix(weight[:, :, y, x], padded[:, y : y + h, x : x + w]) for y, x in np.ndindex(3, 3))
 
 
 def _back_conv3(weight, gradient):
