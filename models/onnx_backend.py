@@ -31,10 +31,11 @@ PROVIDERS = {
 FEW_PIECES = 36  # of a picture: computing them takes less time than optimizing a graph would save
 CUDA_PACKAGE = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
+SYNTHESIS = "synthesis.", "look.", "scales.synthesis.", "scales.look."
 BAND_PREFIXES = {
     "analysis": ("analysis.",),
-    **dict.fromkeys(("gradient", LOOKS[0]), ("synthesis.", "look.")),
-    LOOKS[1]: ("synthesis.", "look.", "grain."),
+    **dict.fromkeys(("gradient", LOOKS[0]), SYNTHESIS),
+    LOOKS[1]: (*SYNTHESIS, "grain."),
 }
 PREFIXES = {  # of the tensors among which are those that each graph needs
     **BAND_PREFIXES,

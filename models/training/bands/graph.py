@@ -9,16 +9,20 @@ from onnx import TensorProto, helper
 
 from odpiece.models.interface import BANDS, GRAIN_SIZES, Q_OCTAVES, USUAL_BANDS
 from odpiece.models.nets.bands.grain import UNIT
+from odpiece.models.nets.bands.integers import LARGEST_WEIGHT, SCALES, SMALLEST
 from odpiece.models.nets.bands.transform import FAITHFUL, FINE, LOG_STEPS, MIDDLE, PASSED_ON, PATCH, SQUARES
 from odpiece.models.training.onnx_graph import Graph
 
 
 class BandsGraph(Graph):
-    """Nodes of the band transform's networks, of so many `bands`."""
+    """Nodes of the band transform's networks, of so many `bands`.
 
-    def __init__(self, weights, bands):
+    `integers` is what nets/bands/integers.py tells of the convolutions of 8-bit integers, if there are any.
+    """
+
+    def __init__(self, weights, bands, integers=None):
         super().__init__(weights)
-        self.bands = bands
+        self.bands, self.integers = bands, integers or {}
 
     @property
     def fine(self):
@@ -43,8 +47,47 @@ class BandsGraph(Graph):
         return x
 
     def branch(self, x, name, octaves=None):
+        if f"{name}.expand" in self.integers:
+            return self.integer_branch(x, name, octaves)
         h, rest = self.hidden(x, name, octaves)
         return self.conv(self.add("Sub", self.silu(h), self.silu(rest)), f"{name}.reduce")
+
+    def integer_branch(self, x, name, octaves):
+        """`branch` with convolutions of integers, between channels over their spread."""
+        spread = self.add("Reshape", self.weight(f"{SCALES}{name}"), self.constant(np.array([-1, 1, 1])))
+        inverse = self.add("Reciprocal", spread)
+        rest = self.add("MatMul", octaves, self.weight(f"{name}.condition"))
+        rest = self.add("Add", rest, self.weight(f"{name}.expand.bias"))
+        rest = self.add("Reshape", rest, self.constant(np.array([1, -1, 1, 1])))
+        expand = self.add("Div", self.weight(f"{name}.expand.weight"), inverse)
+        h = self.add("Add", self.integer_conv(self.add("Div", x, spread), f"{name}.expand", expand), rest)
+        x = self.add("Sub", self.silu(h), self.silu(rest))
+        reduce = self.add("Reshape", inverse, self.constant(np.array([-1, 1, 1, 1])))
+        reduce = self.add("Mul", self.weight(f"{name}.reduce.weight"), reduce)
+        return self.add("Mul", self.integer_conv(x, f"{name}.reduce", reduce), spread)
+
+    def integer_conv(self, x, name, weight):
+        """The 3x3 convolution `name` without bias, as nets/bands/integers.py tells.
+
+        onnxruntime makes one of integers of it where it optimizes the graph. Elsewhere it is computed in floats.
+        """
+        inputs, outputs = (self.grid(*self.integers[name][key]) for key in ("input", "output"))
+        x = self.add("DequantizeLinear", self.edges(self.add("QuantizeLinear", x, *inputs)), *inputs)
+        weight = self.integer_weights(weight, len(self.weights[f"{name}.weight"]))
+        return self.on_grid(self.add("Conv", x, weight, kernel_shape=[3, 3]), *outputs)
+
+    def integer_weights(self, weight, outputs):
+        largest = self.add("ReduceMax", self.add("Abs", weight), self.constant(np.array([1, 2, 3])), keepdims=0)
+        largest = self.add("Max", largest, self.constant(np.float32(SMALLEST)))
+        scales = self.add("Mul", largest, self.constant(np.float32(1 / LARGEST_WEIGHT)))
+        return self.on_grid(weight, scales, self.constant(np.zeros(outputs, np.int8)), axis=0)
+
+    def grid(self, scale, zero):
+        return self.constant(np.float32(scale)), self.constant(np.uint8(zero))
+
+    def on_grid(self, x, *grid, **axis):
+        """`x` rounded to what integers of a scale and zero point hold."""
+        return self.add("DequantizeLinear", self.add("QuantizeLinear", x, *grid, **axis), *grid, **axis)
 
     def enlarged(self, x, times):
         """`x` interpolated to so many times its height and width."""
@@ -211,12 +254,12 @@ def _as_bytes(g, x):
     return g.add("Cast", x, to=TensorProto.UINT8)
 
 
-def synthesis_graph(weights, look, bands=USUAL_BANDS):
+def synthesis_graph(weights, look, bands=USUAL_BANDS, integers=None):
     """Serialized graph: band0, band1, .. float32 and octaves float32 (1, 13) to pixels uint8 (H, W, 3), by one look.
 
-    The natural look also has the inputs noise4, noise2 and noise1, uint8 (1, 1, H / size, W / size).
+    The convolutions that `integers` names are in 8-bit integers, see nets/bands/integers.py. The natural look also has the inputs noise4, noise2 and noise1, uint8 (1, 1, H / size, W / size).
     """
-    g = BandsGraph(weights, bands)
+    g = BandsGraph(weights, bands, integers)
     inputs = [*band_values(bands), octaves_value()]
     if g.fine:
         x = _as_bytes(g, restored(g))
