@@ -93,7 +93,8 @@ class Model:
     def transform(self):
         """The Transform (see interface.py) on `backend` and `device`, of the bands."""
         if self.backend == "torch":
-            return load_backend("torch").TorchTransform(self._architecture(), self.tensors, self.device, self._integers())
+            networks = self._architecture(), self.tensors
+            return load_backend("torch").TorchTransform(*networks, self.device, self._integers())
         return load_backend("onnx").OnnxTransform(self.tensors, self._graph, self.device)
 
     @cached_property

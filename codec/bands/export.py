@@ -23,7 +23,7 @@ from odpiece.models.training.crops import Mixture
 from odpiece.models.training.data import CROP, PictureCache
 from odpiece.models.training.runs import check_free
 
-CALIBRATING = 40  # crops, on which the scales of the convolutions of integers are chosen
+CALIBRATING = 24  # crops, on which the scales of the convolutions of integers are chosen
 LARGE = 2 * CROP  # pixels along the side of every tenth crop
 
 

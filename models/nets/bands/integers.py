@@ -7,7 +7,6 @@ backends differ only where floats near the middle between two integers are round
     NAME.integers.json     {name of a convolution: {"input": [scale, zero point], "output": [scale, zero point]}}
 """
 
-import torch
 import torch.nn.functional as F
 from torch import nn
 

@@ -18,6 +18,7 @@ from odpiece.models.training.bands.gradient_graph import gradient_graph
 from odpiece.models.training.bands.graph import analysis_graph, synthesis_graph
 from odpiece.models.training.bands.quantized_prior import dequantized
 
+
 def channel_scales(tokenizer):
     """{"scales." + name: float32 (channels,)} of a Tokenizer's branches: only training needs them."""
     blocks = ((name, module) for name, module in tokenizer.named_modules() if isinstance(module, Branch))
@@ -70,9 +71,9 @@ def write_model(folder, name, architecture, tensors, integers=None):
 
 def write_graphs(folder, name, looks, tensors, integers):
     """Write the graphs of a model, and `name`.integers.json: which convolutions of its usual looks are in integers."""
-    for suffix, bands, looks in (("", USUAL_BANDS, looks), (FINE_SUFFIX, len(BANDS), (FAITHFUL,))):
+    for suffix, bands, given in (("", USUAL_BANDS, looks), (FINE_SUFFIX, len(BANDS), (FAITHFUL,))):
         graphs = {"analysis": analysis_graph(tensors, bands), "gradient": gradient_graph(tensors, bands)}
-        graphs |= {look: synthesis_graph(tensors, look, bands, integers) for look in looks}
+        graphs |= {look: synthesis_graph(tensors, look, bands, integers) for look in given}
         for part, graph in graphs.items():
             (folder / f"{name}.{part}{suffix}.onnx").write_bytes(graph)
     (folder / f"{name}{INTEGERS}").write_text(json.dumps(integers, indent=2) + "\n")

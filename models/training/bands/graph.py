@@ -257,7 +257,8 @@ def _as_bytes(g, x):
 def synthesis_graph(weights, look, bands=USUAL_BANDS, integers=None):
     """Serialized graph: band0, band1, .. float32 and octaves float32 (1, 13) to pixels uint8 (H, W, 3), by one look.
 
-    The convolutions that `integers` names are in 8-bit integers, see nets/bands/integers.py. The natural look also has the inputs noise4, noise2 and noise1, uint8 (1, 1, H / size, W / size).
+    The natural look also has the inputs noise4, noise2 and noise1, uint8 (1, 1, H / size, W / size). Convolutions that
+    `integers` names are in 8-bit integers, see nets/bands/integers.py.
     """
     g = BandsGraph(weights, bands, integers)
     inputs = [*band_values(bands), octaves_value()]

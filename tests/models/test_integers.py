@@ -1,0 +1,123 @@
+"""Convolutions of 8-bit integers: exact sums, gradients of floats, scales that fit, the same by both backends."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from torch import nn  # noqa: E402
+
+from odpiece.models import onnx_backend  # noqa: E402
+from odpiece.models.interface import LOOKS  # noqa: E402
+from odpiece.models.library import load_model, open_model  # noqa: E402
+from odpiece.models.nets.bands.blocks import Branch  # noqa: E402
+from odpiece.models.nets.bands.integers import IntegerConv, integer_weights, rounded  # noqa: E402
+from odpiece.models.nets.bands.transform import Architecture, Tokenizer  # noqa: E402
+from odpiece.models.training.bands.calibration import calibrated  # noqa: E402
+from odpiece.models.training.bands.export import channel_scales, folded_tensors, write_model  # noqa: E402
+
+GRIDS = {"input": [0.02, 100], "output": [0.05, 120]}
+TOY = Architecture(fine_hidden=8, middle_hidden=16, coarse_hidden=8, synthesis_coarse_blocks=1, grain_hidden=8)
+
+
+@pytest.fixture
+def conv():
+    torch.manual_seed(0)
+    return nn.Conv2d(4, 3, 3, padding=1, padding_mode="replicate").requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """One whose branches do something, with channel scales."""
+    torch.manual_seed(1)
+    tokenizer = Tokenizer(TOY)
+    with torch.no_grad():
+        for module in tokenizer.modules():
+            if isinstance(module, Branch):
+                module.reduce.weight.normal_(0, 0.05)
+                module.scale.uniform_(0.5, 2)
+    return tokenizer.eval()
+
+
+@pytest.fixture(scope="module")
+def pictures(photo):
+    return [np.ascontiguousarray(photo[:128, :192])]
+
+
+@pytest.fixture(scope="module")
+def toy(tokenizer, pictures, tmp_path_factory):
+    """The weights file of the tokenizer, with integers."""
+    network, folder = copy.deepcopy(tokenizer), tmp_path_factory.mktemp("toy")
+    integers, scales = calibrated(network, pictures), channel_scales(network)
+    write_model(folder, "toy", TOY, scales | folded_tensors(network), integers)
+    return folder / "toy.safetensors"
+
+
+def test_sums_are_those_of_whole_numbers(conv):
+    x = torch.randn(1, 4, 5, 6)
+    weights, scales = (t.numpy() for t in integer_weights(conv.weight))
+    assert set(np.abs(weights).max((1, 2, 3))) == {63} and (weights == np.rint(weights)).all()
+    values = np.clip(np.rint(x[0].numpy() / np.float32(0.02)) + 100, 0, 255).astype(np.int64) - 100
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, ((0, 0), (1, 1), (1, 1)), "edge"), (3, 3), (1, 2))
+    sums = np.einsum("ihwab,oiab->ohw", windows, weights.astype(np.int64)) * (0.02 * scales)[:, None, None]
+    expected = np.clip(np.rint(sums / 0.05), -120, 135) * 0.05 + conv.bias.numpy()[:, None, None]
+    np.testing.assert_allclose(IntegerConv(conv, GRIDS)(x)[0].numpy(), expected, atol=1e-5)
+
+
+def test_the_gradient_is_that_of_floats(conv):
+    found = []
+    for module in (conv, IntegerConv(conv, GRIDS)):
+        x = torch.ones(1, 4, 5, 6, requires_grad=True)
+        found += torch.autograd.grad(module(x).square().sum(), x)
+    assert torch.equal(*found) and found[0].abs().max() > 0
+
+
+def test_weights_of_nothing_stay_nothing():
+    weights, scales = integer_weights(torch.zeros(2, 3, 3, 3))
+    assert not weights.any() and (scales > 0).all()
+
+
+def test_scales_fit_what_the_convolutions_see(tokenizer, pictures):
+    integers = calibrated(tokenizer, pictures)
+    blocks = [f"{part}.middle.{i}" for part in ("synthesis", "look") for i in range(2)]
+    assert sorted(integers) == sorted(f"{block}.{conv}" for block in blocks for conv in ("expand", "reduce"))
+    assert json.loads(json.dumps(integers)) == integers
+    for grids in integers.values():
+        for scale, zero in grids.values():
+            assert scale == np.float32(scale) > 0 and 0 <= zero <= 255
+    seen = []
+    conv = tokenizer.synthesis.middle[0].expand
+    handle = conv.register_forward_hook(lambda conv, inputs, output: seen.append(inputs[0]))
+    calibrated(tokenizer, pictures)
+    handle.remove()
+    values, grid = torch.cat(seen), integers["synthesis.middle.0.expand"]["input"]
+    assert (rounded(values, *grid) * grid[0] - values).square().mean() < 0.001 * values.square().mean()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("q", [16, 512])
+def test_backends_agree(q, look, toy, pictures, monkeypatch):
+    """Also the graph that onnxruntime optimizes and the one that it does not, which emulates integers in floats."""
+    emulated = open_model(toy).transform
+    latents = tuple(np.rint(z) for z in emulated.analyze(pictures[0]))
+    found = [model.transform.synthesize(latents, q, look) for model in (open_model(toy), open_model(toy, "torch"))]
+    monkeypatch.setattr(onnx_backend, "FEW_PIECES", 0)
+    found.append(open_model(toy).transform.synthesize(latents, q, look))
+    for other in found[1:]:
+        assert np.abs(found[0].astype(int) - other).max() <= 1 and (found[0] != other).mean() < 0.001
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_onnxruntime_computes_in_integers(look, pictures, monkeypatch, tmp_path):
+    """In the shipped graphs it finds all convolutions of the four blocks."""
+    options = onnx_backend.ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    monkeypatch.setattr(onnx_backend.ort, "SessionOptions", lambda: options)
+    monkeypatch.setattr(onnx_backend, "FEW_PIECES", 0)
+    latents = load_model().transform.analyze(pictures[0])
+    open_model(load_model().path).transform.synthesize(latents, 64, look)
+    assert (tmp_path / "optimized.onnx").read_bytes().count(b"QLinearConv") == 8
