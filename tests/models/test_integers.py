@@ -17,6 +17,7 @@ from odpiece.models.library import load_model, open_model  # noqa: E402
 from odpiece.models.nets.bands.blocks import Branch  # noqa: E402
 from odpiece.models.nets.bands.integers import IntegerConv, integer_weights, rounded  # noqa: E402
 from odpiece.models.nets.bands.transform import Architecture, Tokenizer  # noqa: E402
+from odpiece.models.training.bands import pca  # noqa: E402
 from odpiece.models.training.bands.calibration import calibrated  # noqa: E402
 from odpiece.models.training.bands.export import channel_scales, folded_tensors, write_model  # noqa: E402
 
@@ -31,10 +32,11 @@ def conv():
 
 
 @pytest.fixture(scope="module")
-def tokenizer():
+def tokenizer(pictures):
     """One whose branches do something, with channel scales."""
     torch.manual_seed(1)
     tokenizer = Tokenizer(TOY)
+    pca.initialise(tokenizer, torch.tensor(pictures[0]).permute(2, 0, 1)[None].float() / 127.5 - 1)
     with torch.no_grad():
         for module in tokenizer.modules():
             if isinstance(module, Branch):
@@ -114,10 +116,10 @@ def test_backends_agree(q, look, toy, pictures, monkeypatch):
 @pytest.mark.parametrize("look", LOOKS)
 def test_onnxruntime_computes_in_integers(look, pictures, monkeypatch, tmp_path):
     """In the shipped graphs it finds all convolutions of the four blocks."""
+    latents = load_model().transform.analyze(pictures[0])
     options = onnx_backend.ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     monkeypatch.setattr(onnx_backend.ort, "SessionOptions", lambda: options)
     monkeypatch.setattr(onnx_backend, "FEW_PIECES", 0)
-    latents = load_model().transform.analyze(pictures[0])
     open_model(load_model().path).transform.synthesize(latents, 64, look)
     assert (tmp_path / "optimized.onnx").read_bytes().count(b"QLinearConv") == 8
