@@ -169,10 +169,10 @@ class Transform(Protocol):
     arrays (latents, H / block, W / block), one a band, not yet divided by the step: of the USUAL_BANDS first, or
     of all for qualities that are fine (see `is_fine`), which are others. `look` is one of LOOKS, `place` the
     (row, column) of the latents' first piece in the picture: noise depends on it. Any may be called by several threads.
-    `error` gives the faithful look's squared errors, of pixels in [-1, 1] and each weighted by its `importance`
-    (float32 (H, W)), summed over each piece, float32 (H / 64, W / 64), and the gradients of their sum in the
-    latents. `prepare_for` may begin to load what so many pieces of quality `q` need of `part`, "gradient" (for
-    `error`) or a look.
+    `error` gives the faithful look's squared errors, of whole grey levels in [-1, 1] and each weighted by its
+    `importance` (float32 (H, W)), summed over each piece, float32 (H / 64, W / 64), and the gradients of their sum in
+    the latents, past what training/bands/gradient_graph.py passes by. `prepare_for` may begin to load what so many
+    pieces of quality `q` need of `part`, "gradient" (for `error`) or a look.
     """
 
     def prepare_for(self, part: str, q: int, pieces: int) -> None: ...

@@ -119,6 +119,12 @@ class Model:
             tables = {name: f.get_tensor(f"prior.{name}") for name in ("squash", "tables", "lengths")}
         return IntegerPrior(_PriorTensors(self, tables))
 
+    def later_bits_gradient(self, q, bands):
+        """What latents cost those that are coded after them, see models/prior_gradient.py."""
+        from odpiece.models.prior_gradient import later_bits_gradient
+
+        return later_bits_gradient(self.prior, q, bands)
+
     @cached_property
     def static_tables(self):
         """{"latents": uint32 (13, 4, 240, 64), "lengths": uint32 (13, 29)}, see codec/bands/coders.py."""

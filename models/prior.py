@@ -79,9 +79,15 @@ def _turned_back(tensor):
     return tensor.transpose(1, 3, 2, 0) if tensor.ndim == 4 else tensor
 
 
-def _mix(weight, grid):
+def mix(weight, grid):
     """1x1 convolution: weight (O, C), grid (C, h, w), to sums (O, h, w)."""
     return (weight @ grid.reshape(len(grid), -1)).reshape(len(weight), *grid.shape[1:])
+
+
+def to_finer(grid, times):
+    """(times^2 * C, h, w) to (C, times * h, times * w): a block's channels are those of the finer blocks in it."""
+    _, h, w = grid.shape
+    return grid.reshape(-1, times, times, h, w).transpose(0, 3, 1, 4, 2).reshape(-1, times * h, times * w)
 
 
 def shift_of_rows():
@@ -166,7 +172,7 @@ class Predictor:
     def _first_sums(self, units, size):
         """What the sums of all groups start from, (units, h, w): coarser bands and the quality."""
         bias = self._weight("own.bias") + interpolate(self._weight("condition"), self.q)
-        sums = np.zeros((units, *size)) if self.context is None else _mix(self._weight("context.weight"), self.context)
+        sums = np.zeros((units, *size)) if self.context is None else mix(self._weight("context.weight"), self.context)
         sums += bias[:, None, None]
         return sums
 
@@ -183,8 +189,8 @@ class Predictor:
             grid[count:] = self.context
         hidden = _shift(_conv3(w["0.weight"], flat, h, width) + w["0.bias"][:, None, None], lowest=0)
         n = BANDS[self.band].block // BANDS[self.band + 1].block
-        fine = _shift(_mix(w["2.weight"], hidden) + w["2.bias"][:, None, None])
-        return fine.reshape(-1, n, n, h, width).transpose(0, 3, 1, 4, 2).reshape(-1, n * h, n * width)
+        fine = _shift(mix(w["2.weight"], hidden) + w["2.bias"][:, None, None])
+        return to_finer(fine, n)
 
     def _start_group(self, group, latents):
         """Add to the group's sums what all its phases share: earlier groups."""
@@ -210,7 +216,7 @@ class Predictor:
         else:
             sums = _shift(self._phase_sums(group, block, phase, latents), lowest=0)
             np.copyto(self.first[block], sums, where=self.phases == phase)
-        mixed = _mix(self._weight("mix.weight")[block, :upto], self.first[:upto])
+        mixed = mix(self._weight("mix.weight")[block, :upto], self.first[:upto])
         mixed += self._weight("mix.bias")[block, None, None]
         second = np.add(self.first[block], _shift(mixed, lowest=0), out=self.second[block])
         np.minimum(second, LIMIT, out=second)
@@ -239,7 +245,7 @@ class Predictor:
     def _rows(self, group, hidden, neighbours):
         members = BANDS[self.band].members(group)
         heads = [self._weight(f"{head}.weight")[members, : len(hidden)] for head in ("mean", "log_scale")]
-        mean, log_scale = np.split(_mix(np.concatenate(heads), hidden), 2)
+        mean, log_scale = np.split(mix(np.concatenate(heads), hidden), 2)
         mean += self._weight("mean.bias")[members, None, None] + neighbours
         base = self._weight("log_scale.bias") + interpolate(self._weight("base_log_scale"), self.q)
         log_scale += base[members, None, None]

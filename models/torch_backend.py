@@ -54,7 +54,19 @@ def _network(architecture, tensors, integers):
     scales = {name: state.pop(name) for name in [*state] if name.startswith(SCALES)}
     network.load_state_dict(state | ones, assign=True)
     to_integers(network.requires_grad_(False), integers, scales)
+    for block in (*network.synthesis.middle, *network.look.middle):
+        block.register_forward_hook(lambda block, inputs, output: _passed_by(inputs[0], output))
     return network.eval().requires_grad_(False)
+
+
+def _passed_by(x, y):
+    """`y`, through which gradients go as through `x`."""
+    return x + (y - x).detach()
+
+
+def _in_levels(x):
+    """Pixels `x` about [-1, 1] in whole grey levels, 0..255."""
+    return ((x + 1) * 127.5).round().clamp(0, 255)
 
 
 class TorchTransform:
@@ -104,14 +116,14 @@ class TorchTransform:
         if look == NATURAL and not is_fine(q):
             noise = [self._tensor(values) for values in grains(latents[0].shape[1:], place).values()]
         x = self._get().decode(self._bands(latents), self._octaves(q), noise)
-        x = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        return x[0].permute(1, 2, 0).contiguous().cpu().numpy()
+        return _in_levels(x).to(torch.uint8)[0].permute(1, 2, 0).contiguous().cpu().numpy()
 
     @library_errors
     def error(self, latents, q, pixels, importance):
         rows, columns = latents[0].shape[1:]
         bands = [z.requires_grad_() for z in self._bands(latents)]
-        difference = self._get().decode(bands, self._octaves(q)) - self._pixels(pixels)
+        decoded = self._get().decode(bands, self._octaves(q))
+        difference = _passed_by(decoded, _in_levels(decoded) / 127.5 - 1) - self._pixels(pixels)
         squares = (self._tensor(importance) * difference.square())[0].sum(0)
         error = squares.reshape(rows, PIECE, columns, PIECE).sum((1, 3))
         found = torch.autograd.grad(error.sum(), bands)

@@ -125,6 +125,15 @@ def dequantize(tokens, q):
     )
 
 
+def toll(tokens, q, model, slope=1.0):
+    """What latents cost those coded later: the gradient of slope * LAMBDA * their bits, by the prior of a Model.
+
+    float32 arrays of squared error a unit of the latents, of Tokens at quality `q`, as of `dequantize`.
+    """
+    cost, found = slope * LAMBDA * step_size(q) ** 2, model.later_bits_gradient(q, tokens.bands)
+    return tuple(np.multiply(g, cost / step, dtype=np.float32) for g, step, _ in zip(found, _steps(q), bands_of(q)))
+
+
 def whole_pieces(pixels):
     """uint8 (H, W, 3) extended by its edge pixels to multiples of 64, contiguous."""
     piece = BANDS[0].block

@@ -3,7 +3,8 @@
 The analysis only estimates which latents reproduce a picture best. Each round codes the picture, takes the
 gradient of the decoded picture's squared error in the latents, moves the latents against it, and rounds them
 again by what they cost: proximal gradient descent on D + lambda * R, as in iterative shrinkage (Daubechies,
-Defrise and De Mol 2004). Pieces whose error a move has made larger go back to where it should be least, by the
+Defrise and De Mol 2004). What latents cost those coded after them, rounding does not see: that is part of the gradient,
+too. Pieces whose error a move has made larger go back to where it should be least, by the
 parabola through the errors before and after and the slope before, and go on in smaller moves. The file with the
 least D + lambda * R of all rounds is kept. At last blocks whose mean colour is off are given what they lack.
 """
@@ -37,7 +38,6 @@ def refine(search, q, slope, code, rounds):
             best, least = data, cost
         if number >= rounds:
             back = number == rounds and search.step_back()
-            search.note_means(tokens)
             if search.even_out():
                 return code(search.latents)[0]
             if not back:
@@ -55,7 +55,7 @@ def refine_once(search, tokens, code):
     """
     drafted = search.measure(tokens, move=True)
     data, tokens = code(search.latents)
-    if search.measure(tokens, shown=True) > OVERSHOT * drafted:
+    if search.measure(tokens) > OVERSHOT * drafted:
         search.take_back()
         return code(search.latents)[0]
     back, evened = search.step_back(), search.even_out()
@@ -67,12 +67,12 @@ class Search:
 
     `pixels` are uint8 (H, W, 3) or grey (H, W); those whose `alpha` (H, W) is 0 do not count. Large pictures are seen
     in tiles; near their borders the synthesis sees MARGIN pieces of what lies beyond. Pixels at `scale`, one of SCALES,
-    are those of a smaller picture.
+    are those of a smaller picture. `toll(tokens)` gives what latents cost those coded later, see quantization.toll.
     """
 
-    def __init__(self, transform, latents, q, pixels, alpha=None, scale=1):
+    def __init__(self, transform, latents, q, pixels, alpha=None, scale=1, toll=None):
         self.latents, self._before = latents, None
-        self._transform, self._q, self._pixels, self._alpha = transform, q, pixels, alpha
+        self._transform, self._q, self._pixels, self._alpha, self._toll = transform, q, pixels, alpha, toll
         self._used = [band for band in BANDS if band.first_token < q]
         pieces = latents[0].shape[1:]
         self._errors, self._descent = np.full(pieces, np.inf), np.zeros(pieces)  # of each piece before its last move
@@ -81,25 +81,25 @@ class Search:
         (self._means,) = (band for band in BANDS[:USUAL_BANDS] if band.block * scale == PIECE)  # whose blocks have them
         self._missing = np.zeros((3, *(n * self._means.side for n in pieces)), np.float32)
 
-    def measure(self, tokens, move=False, shown=False):
-        """The sum of squared errors of the picture of Tokens; with `move` the latents follow its gradient.
+    def measure(self, tokens, move=False):
+        """The sum of squared errors of the picture of Tokens, in whole grey levels.
 
-        Those of the picture as it is `shown`, in whole grey levels, take less time but are smaller than others. Its
-        means are noted, too.
+        With `move` the latents follow its gradient, without the means of the picture are noted, in less time.
         """
         if move and self._before is None:
             self._before = tuple(z.copy() for z, _ in zip(self.latents, self._used))
         total = 0.0
-        for window, decoded, *seen in self._windows(tokens):
-            if shown:
-                errors = self._look(window, decoded, *seen)
-            else:
+        for window, part, *seen in self._windows(tokens):
+            decoded = dequantize(part, self._q)
+            if move:
                 errors, gradients = self._transform.error(decoded, self._q, *seen)
+            else:
+                errors = self._look(window, decoded, *seen)
             found = errors[window.inside]
             total += float(found.sum(dtype=np.float64))
             self._judge(window.inner, found)
             if move:
-                self._move(window, decoded, gradients)
+                self._move(window, self._cheapened(part, decoded), gradients)
         return total
 
     def step_back(self):
@@ -115,13 +115,8 @@ class Search:
         for z, before in zip(self.latents, self._before):
             z[:] = before
 
-    def note_means(self, tokens):
-        """Look at the mean colours of the picture of Tokens."""
-        for window, decoded, *seen in self._windows(tokens):
-            self._look(window, decoded, *seen)
-
     def even_out(self):
-        """Give blocks whose mean colour was off when it was looked at what it lacks. Returns whether there are any.
+        """Give blocks whose mean colour was off when it was noted what it lacks. Returns whether there are any.
 
         What is piecewise flat goes through the transform as through a linear one: its latents can be added.
         """
@@ -131,11 +126,16 @@ class Search:
         return missing.any()
 
     def _windows(self, tokens):
-        """Each Window of the picture, the latents of Tokens in it, its pixels, and their importance."""
+        """Each Window of the picture, the Tokens in it, its pixels, and their importance."""
         for window in windows(*tokens.lengths.shape, TILE, MARGIN):
-            decoded = dequantize(crop_tokens(tokens, window.outer), self._q)
             importance = _importance(self._pixels, self._alpha, window.outer)
-            yield window, decoded, padded_pixels(self._pixels, window.outer), importance
+            yield window, crop_tokens(tokens, window.outer), padded_pixels(self._pixels, window.outer), importance
+
+    def _cheapened(self, tokens, decoded):
+        """The latents `decoded` of Tokens, moved to where those coded later cost less."""
+        if self._toll is None:
+            return decoded
+        return tuple(z - t / 2 for z, t in zip(decoded, self._toll(tokens)))
 
     def _look(self, window, decoded, wanted, importance):
         """The errors, as of Transform.error, of the pieces of a Window, whose means are noted."""

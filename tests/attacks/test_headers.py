@@ -130,7 +130,7 @@ def test_claims_above_the_limit_cost_nothing(width, height, q, payload, file_of,
         (CoderId.LEARNED, 1024, 1024, 64),
         (CoderId.RAW, 512, 4096, 64),
         (CoderId.STATIC, 512, 4096, 64),
-        (CoderId.LEARNED, 512, 4096, 96),
+        (CoderId.LEARNED, 512, 4096, 128),  # the prior's of one segment
     ],
 )
 def test_claims_within_the_limit_cost_what_such_a_picture_costs(coder, side, q, most, file_of, or_error, limited):

@@ -44,7 +44,8 @@ def run(*arguments):
 def test_a_folder_gives_tables_json_and_csv(folder, capsys):
     run("pictures", *QUICK, "--json", "curves.json", "--csv", "files.csv")
     out, err = capsys.readouterr()
-    assert err == "warning: skipped: c.png is not a picture, give a PNG, JPEG, WebP, TIFF or the like\n"
+    said = [line for line in err.splitlines() if not line.startswith("compare: ")]  # how far it is, on a slow machine
+    assert said == ["warning: skipped: c.png is not a picture, give a PNG, JPEG, WebP, TIFF or the like"]
     assert [line.split()[0] for line in out.splitlines() if line][-2:] == ["JPEG", "WebP"]
     curves = {curve["name"]: curve["results"] for curve in json.loads((folder / "curves.json").read_text())}
     assert list(curves) == ["odpiece", "webp"]  # no JPEG is as small as these files

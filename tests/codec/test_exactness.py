@@ -68,14 +68,14 @@ def test_tokens_do_not_depend_on_the_tokenizer_s_backend(photo):
 def test_rows_do_not_depend_on_how_the_sums_are_split(photo, monkeypatch):
     """The same convolutions over the grid in strips of two rows, as another batch shape would do it."""
     data = encode(photo, 256)
-    whole = prior_module._mix
+    whole = prior_module.mix
 
     def in_strips(weight, grid):
         parts = [whole(weight, grid[:, at : at + 2]) for at in range(0, grid.shape[1], 2)]
         return np.concatenate(parts, axis=1)
 
     expected = read(data).tokens.sha256
-    monkeypatch.setattr(prior_module, "_mix", in_strips)
+    monkeypatch.setattr(prior_module, "mix", in_strips)
     assert read(data).tokens.sha256 == expected
 
 
@@ -83,13 +83,13 @@ def test_a_planted_float_breaks_decoding(photo, monkeypatch):
     """The tests above can fail: noise of 1e-7 in the sums, with no floor after it, desynchronises the decoder."""
     data = encode(photo, 1024)
     expected = read(data).tokens.sha256
-    exact, noise = prior_module._mix, np.random.default_rng(0)
+    exact, noise = prior_module.mix, np.random.default_rng(0)
 
     def inexact(weight, grid):
         sums = exact(weight, grid)
         return sums * (1 + 1e-7 * noise.standard_normal(sums.shape))
 
-    monkeypatch.setattr(prior_module, "_mix", inexact)
+    monkeypatch.setattr(prior_module, "mix", inexact)
     try:
         broken = read(data).tokens.sha256 != expected
     except DamagedError:
@@ -99,7 +99,7 @@ def test_a_planted_float_breaks_decoding(photo, monkeypatch):
 
 def test_every_sum_is_an_integer_that_float64_holds(photo, monkeypatch):
     data, seen = encode(photo, 1024), []
-    for name in ("_mix", "_conv3"):
+    for name in ("mix", "_conv3"):
         exact = getattr(prior_module, name)
 
         def checked(*args, exact=exact):

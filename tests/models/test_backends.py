@@ -74,7 +74,9 @@ def assert_errors_agree(transform, onnx, pixels, tolerance, q=90):
     (error, gradients), (expected, wanted) = (t.error(latents, q, pixels, importance) for t in (transform, onnx))
     assert error.dtype == np.float32 and error.shape == (1, 2)
     np.testing.assert_allclose(error, expected, rtol=tolerance)
-    assert_latents_agree(gradients, wanted, 10 * tolerance)
+    assert_latents_agree(
+        gradients, wanted, 10 * tolerance + 1e-2
+    )  # as much as a pixel makes that is rounded the other way
 
 
 @pytest.mark.parametrize("q", [512, 600, 4096])

@@ -82,13 +82,14 @@ def test_kept_masks_are_the_codec_s(count, lengths):
         np.testing.assert_array_equal(masks[1].numpy(), kept_mask(band, np.array(lengths)[:, ::-1]))
 
 
-def test_quality_is_log_uniform():
-    quality = objective.draw_quality(1, torch.full((20_000,), 1024), torch.Generator().manual_seed(0))
+def test_usual_quality_is_drawn_more_often_from_higher_octaves():
+    quality = objective.draw_quality(1, torch.full((20_000,), 512), torch.Generator().manual_seed(0))
     assert quality.dtype == torch.int64
-    assert quality.min() == 1 and quality.max() >= 1000
-    assert quality.max() <= 1024
-    share = [((quality >= 2**k) & (quality < 2 ** (k + 1))).float().mean().item() for k in range(3, 10)]
-    np.testing.assert_allclose(share, 0.1, atol=0.015)
+    assert quality.min() == 1 and 500 <= quality.max() <= 512
+    share = [((quality >= 2**k) & (quality < 2 ** (k + 1))).float().mean().item() for k in range(3, 9)]
+    expected = np.diff((np.arange(3, 10) / 9) ** (1 / objective.UPWARDS))
+    np.testing.assert_allclose(share, expected, atol=0.015)
+    assert share[-1] > 1.5 * share[0]
 
 
 def test_quality_is_at_most_what_each_picture_may_teach():
@@ -96,7 +97,8 @@ def test_quality_is_at_most_what_each_picture_may_teach():
     quality = objective.draw_quality(1, highest, torch.Generator().manual_seed(0)).reshape(-1, 3)
     assert quality.min() == 1 and quality.max(0).values.tolist() == [1, 16, 256]
     share = [(quality[:, 2] >= 2**k).float().mean().item() for k in (2, 4, 6)]
-    np.testing.assert_allclose(share, [0.75, 0.5, 0.25], atol=0.04)
+    expected = 1 - np.array([0.25, 0.5, 0.75]) ** (1 / objective.UPWARDS)
+    np.testing.assert_allclose(share, expected, atol=0.04)
 
 
 def test_quality_is_at_least_what_a_step_teaches():

@@ -391,7 +391,10 @@ def test_a_model_of_one_look_has_its_graphs(tmp_path, untrained):
 
 
 def error_by_autograd(reference, latents, q, pixels, importance):
-    """The weighted squared errors, summed over pieces, and the gradients of all, by torch in double precision."""
+    """The weighted squared errors, summed over pieces, and the gradients of all, by torch in double precision.
+
+    Those are of whole grey levels, these pass by the rounding and the blocks at 1/16.
+    """
     reference = copy.deepcopy(reference).double()
     bands = [z.double().requires_grad_() for z in as_batch(latents)]
     wanted = torch.tensor(pixels).permute(2, 0, 1)[None].double() / 127.5 - 1
@@ -399,7 +402,11 @@ def error_by_autograd(reference, latents, q, pixels, importance):
     for module in reference.modules():
         if isinstance(module, Linear):  # which works in single precision
             module.forward = functools.partial(nn.Conv2d.forward, module)
-    difference = reference.decode(bands, octaves.double()) - wanted
+    for block in (*reference.synthesis.middle, *reference.look.middle):
+        block.register_forward_hook(lambda block, inputs, output: (output - inputs[0]).detach() + inputs[0])
+    decoded = reference.decode(bands, octaves.double())
+    levels = (127.5 * (1 + decoded.detach())).clamp(0, 255).round() / 127.5 - 1
+    difference = decoded + (levels - decoded).detach() - wanted
     error = (torch.tensor(importance).double() * difference.square()).sum((0, 1))
     gradients = [g[0].numpy() for g in torch.autograd.grad(error.sum(), bands)]
     return error.unfold(0, 64, 64).unfold(1, 64, 64).sum((2, 3)).detach().numpy(), gradients

@@ -1,7 +1,8 @@
 """The gradient of the squared error in the latents, as an ONNX graph: what the encoder's search descends.
 
 The faithful synthesis forward, then backward node for node, without torch at run time. The weights are the
-synthesis's own, turned where a convolution runs backward.
+synthesis's own, turned where a convolution runs backward. Two things the way back passes by, as if they were not there:
+the residual blocks at 1/16, a third of all work, without which the search finds as much, and the rounding of pixels.
 """
 
 import numpy as np
@@ -9,7 +10,15 @@ from onnx import TensorProto, helper
 
 from odpiece.models.interface import BANDS, PIECE, USUAL_BANDS
 from odpiece.models.nets.bands.transform import FINE, MIDDLE, PASSED_ON, PATCH
-from odpiece.models.training.bands.graph import BandsGraph, band_values, octaves_value, pixel_value, restored, synthesis
+from odpiece.models.training.bands.graph import (
+    BandsGraph,
+    as_bytes,
+    band_values,
+    octaves_value,
+    pixel_value,
+    restored,
+    synthesis,
+)
 
 LAST = np.iinfo(np.int64).max  # as the end of a slice: up to the last
 
@@ -75,11 +84,11 @@ class _Tape(BandsGraph):
 def gradient_graph(weights, bands=USUAL_BANDS):
     """Serialized graph: band0, band1, .. float32, octaves float32 (1, 13), pixels uint8 (H, W, 3) and importance
     float32 (H, W) to the sum of importance * squared error of each piece, error float32 (H/64, W/64), and the gradients
-    of all of it, gradient0, gradient1, .., like the bands. Pixels count in [-1, 1].
+    of all of it, gradient0, gradient1, .., like the bands. The error is that of whole grey levels, in [-1, 1].
     """
     g = _Tape(weights, bands)
     decoded = restored(g) if g.fine else g.shuffle(synthesis(g), PATCH)
-    error = g.add("Sub", decoded, g.pixels())
+    error = g.add("Sub", g.unit(as_bytes(g, decoded)), g.pixels())
     weighted = g.add("Mul", error, "importance")
     mean = g.add("ReduceMean", g.add("Mul", error, weighted), g.constant(np.array([0, 1])), keepdims=1)
     mean = g.add("AveragePool", mean, kernel_shape=[PIECE, PIECE], strides=[PIECE, PIECE])
@@ -110,8 +119,7 @@ def _back_look(g, x):
     """From the gradient in the pixels to that in the channels at 1/16."""
     x = g.back_conv(g.unshuffle(x, 3, PATCH), "look.patch")
     x = g.unshuffle(g.back_residuals(x, "look.fine"), FINE, 2)
-    x = g.back_residuals(g.back_conv(x, "look.split16"), "look.middle")
-    return g.back_residuals(x, "synthesis.middle")
+    return g.back_conv(x, "look.split16")
 
 
 def _back_restored(g, x):

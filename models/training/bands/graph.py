@@ -248,7 +248,8 @@ def _grain(g, features):
     return total
 
 
-def _as_bytes(g, x):
+def as_bytes(g, x):
+    """Pixels `x` about [-1, 1] as uint8, in whole grey levels."""
     x = g.add("Mul", g.add("Add", x, g.constant(np.float32(1.0))), g.constant(np.float32(127.5)))
     x = g.add("Clip", g.add("Round", x), g.constant(np.float32(0)), g.constant(np.float32(255)))
     return g.add("Cast", x, to=TensorProto.UINT8)
@@ -263,13 +264,13 @@ def synthesis_graph(weights, look, bands=USUAL_BANDS, integers=None):
     g = BandsGraph(weights, bands, integers)
     inputs = [*band_values(bands), octaves_value()]
     if g.fine:
-        x = _as_bytes(g, restored(g))
+        x = as_bytes(g, restored(g))
     elif look == FAITHFUL:
-        x = g.shuffle(_as_bytes(g, synthesis(g)), PATCH)  # bytes: a quarter of what floats would move
+        x = g.shuffle(as_bytes(g, synthesis(g)), PATCH)  # bytes: a quarter of what floats would move
     else:
         features = _features(g)
         pixels = g.shuffle(g.conv(features, "look.patch"), PATCH)
-        x = _as_bytes(g, g.add("Add", pixels, _grain(g, features)))
+        x = as_bytes(g, g.add("Add", pixels, _grain(g, features)))
         inputs += [_noise_value(size) for size in GRAIN_SIZES]
     x = g.add("Transpose", x, perm=[0, 2, 3, 1])
     g.add("Squeeze", x, g.constant(np.array([0])), output="pixels")

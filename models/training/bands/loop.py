@@ -32,7 +32,7 @@ CHECKPOINT = "checkpoint.pt"  # of a run's folder
 PCA_CROPS = 800
 LONGEST_WATCH = 900.0  # seconds between validations
 FROM_TRAINED = 0.35  # of the rates, where a run begins with trained weights
-BALANCE, FINE_BALANCE = 0.6, 1.1  # costs are weighted by q^-BALANCE, so that low and high rates count alike
+BALANCE, FINE_BALANCE = 0.5, 1.1  # costs are weighted by q^-BALANCE, so that low and high rates count alike
 
 
 @dataclass(frozen=True)

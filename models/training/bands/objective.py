@@ -14,12 +14,14 @@ from odpiece.models.interface import (
 from odpiece.models.nets.bands.prior import logistic_bits
 
 SHORTENED = 0.15  # share of the pieces' lengths that are drawn below q
+UPWARDS = 0.6  # exponent of a uniform draw: below 1 the upper end of the usual qualities is drawn more often
 
 
 def draw_quality(lowest, highest, generator):
-    """int64 (B,) quality, log-uniform on lowest..highest, an int and int64 (B,)."""
+    """int64 (B,) quality in lowest..highest, an int and int64 (B,): log-uniform, but the usual ones more often high."""
     span = (highest.float() / lowest).log()
-    return (lowest * torch.exp(torch.rand(len(highest), generator=generator) * span)).round().long()
+    place = torch.rand(len(highest), generator=generator) ** (1.0 if is_fine(lowest) else UPWARDS)
+    return (lowest * torch.exp(place * span)).round().long()
 
 
 def draw_lengths(quality, rows, columns, generator):

@@ -1,10 +1,12 @@
 """Quantization: the Lagrangian against brute force, the error against the step, the padding to whole pieces."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from odpiece.codec.bands.coders import LENGTH_CLASSES, SYMBOLS, LearnedCoder, RawCoder
-from odpiece.codec.bands.quantization import LAMBDA, RateAware, dequantize, draft, source, whole_pieces
+from odpiece.codec.bands.quantization import LAMBDA, RateAware, dequantize, draft, source, toll, whole_pieces
 from odpiece.codec.bands.tokens import LENGTHS, kept_mask
 from odpiece.codec.bands.walk import walk
 from odpiece.codec.range_coder import Reader, Writer, row_total
@@ -275,3 +277,16 @@ def test_whole_pieces_repeats_the_edge(axis):
 def test_whole_pieces_leaves_whole_pieces_alone(photo):
     np.testing.assert_array_equal(whole_pieces(photo), photo)
     np.testing.assert_array_equal(whole_pieces(photo[:, ::-1]), photo[:, ::-1])
+
+
+@pytest.mark.parametrize("q", [20, 512, 2000])
+def test_a_toll_is_in_units_of_the_latents(q, random_tokens):
+    """Bits a step, times 0.15 * slope squared steps a bit, to squared error a unit."""
+    bits = SimpleNamespace(later_bits_gradient=lambda q, bands: [np.full(z.shape, 2.0, np.float32) for z in bands])
+    tokens = random_tokens(1, 2, q)
+    found = toll(tokens, q, bits, slope=3.0)
+    for got, like, steps in zip(found, dequantize(tokens, q), latent_steps(q)):
+        assert got.dtype == np.float32 and got.shape == like.shape
+        expected = 2.0 * 3.0 * 0.15 * step_size(q) ** 2 / steps[:, None, None]
+        np.testing.assert_allclose(got, np.broadcast_to(expected, got.shape), rtol=1e-5)
+    assert len(found) == len(dequantize(tokens, q))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from odpiece.codec import decode, encode
-from odpiece.codec.bands import refinement
-from odpiece.codec.bands.quantization import dequantize
+from odpiece.codec.bands import picture, refinement
+from odpiece.codec.bands.quantization import dequantize, toll
 from odpiece.codec.bands.refinement import MARGIN, OVERSHOT, PACE, ROUNDS, Search, refine, refine_once
 from odpiece.codec.bands.tokens import Tokens
 from odpiece.codec.family import EFFORT
 from odpiece.codec.files import analyzed, read
-from odpiece.formats.container import unpack
+from odpiece.formats.container import CoderId, unpack
 from odpiece.formats.errors import OptionError
 from odpiece.models.interface import BANDS, USUAL_BANDS, is_fine, latent_steps, step_size
 from odpiece.models.library import Model, load_model
@@ -40,10 +40,10 @@ class Toy:
         self.made.append((bytes([len(self.made)] * size), Tokens(None, bands)))
         return self.made[-1]
 
-    def measure(self, tokens, move=False, shown=False):
+    def measure(self, tokens, move=False):
         self.asked.append(move)
-        if shown:
-            self.note_means(tokens)
+        if not move:
+            self.looked_at = tokens
         decoded = [z * np.float32(STEP) for z in tokens.bands]
         differences = [d - g for d, g in zip(decoded, self.goal, strict=True)]
         for z, d, difference in zip(self.latents if move else (), decoded, differences):
@@ -52,9 +52,6 @@ class Toy:
 
     def step_back(self):
         return False
-
-    def note_means(self, tokens):
-        self.looked_at = tokens
 
     def even_out(self):
         assert self.looked_at is self.made[-1][1]
@@ -230,6 +227,22 @@ def test_tiles_that_see_everything_are_exact(example, monkeypatch):
         np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
 
 
+@pytest.mark.parametrize("tile", [2, 4])
+def test_a_toll_moves_the_goal(tile, random_tokens, monkeypatch):
+    """By half of it, as a slope of the error would, also in tiles."""
+    monkeypatch.setattr(refinement, "TILE", tile)
+    tokens = random_tokens(4, 4, Q)
+    decoded = dequantize(tokens, Q)
+    latents = tuple(np.zeros_like(z) for z in decoded)
+    search = Unseen(
+        Stiff(), latents, Q, np.zeros((256, 256, 3), np.uint8), toll=lambda part: tuple(3 * z for z in part.bands)
+    )
+    search.measure(tokens, move=True)
+    for band, z, k in zip(USUAL, latents, tokens.bands):
+        soft = z[:, :, band.side :]  # goes to zero, but for the toll
+        np.testing.assert_allclose(soft, PACE * -1.5 * k[:, :, band.side :], atol=1e-4)
+
+
 class Stiff:
     """A Transform in which the pieces of the first column pull so hard that every move overshoots."""
 
@@ -314,6 +327,22 @@ def test_effort_pays_in_the_picture_that_is_decoded(detail):
     assert cost(5) < 0.99 * cost(0)
 
 
+def test_what_later_latents_cost_pays(detail, monkeypatch):
+    """In a long search under the learned coder; others see nothing of what they coded before."""
+    cost = own_cost(encode(detail, 64, effort=7), detail, 64)
+    asked = []
+
+    def nothing(*args, **options):
+        asked.append(toll(*args, **options))
+        return [0 * t for t in asked[-1]]
+
+    monkeypatch.setattr(picture, "toll", nothing)
+    encode(detail, 64, effort=2, coder=CoderId.STATIC)
+    assert not asked
+    assert cost < 0.995 * own_cost(encode(detail, 64, effort=7), detail, 64)
+    assert len(asked) == ROUNDS[7]
+
+
 def test_the_default_effort(detail):
     data = encode(detail, 200)
     assert data == encode(detail, 200, effort=EFFORT) != encode(detail, 200, effort=0)
@@ -382,7 +411,7 @@ def test_only_what_is_seen_counts(transparent, effort, photo):
     for paint in (False, True):
         watched = Watched(load_model().transform, paint)
         files.append(encode(given, 64, effort=effort, model=with_transform(watched)))
-        assert len(watched.asked) >= (1, 3)[effort - 1]  # the last of several rounds is compared by the same errors
+        assert len(watched.asked) == effort
         for padded, importance in watched.asked:
             assert padded.dtype == np.uint8 and padded.shape == (128, 128, 3) and importance.dtype == np.float32
             np.testing.assert_array_equal(importance, seen)

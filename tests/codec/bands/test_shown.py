@@ -98,11 +98,11 @@ def test_the_search_mends_means(scale, tile, monkeypatch):
 
     assert worst() > 2 * OFF
     for _ in range(2 if scale == 2 else 1):  # where blocks are small, rounding takes from them what they were given
-        search.note_means(rounded(latents, q))
+        search.measure(rounded(latents, q))
         assert search.even_out()
     assert worst() < OFF
     for z, old in zip(latents, before, strict=True):
         far = z.shape[2] // 3 * 2
         np.testing.assert_allclose(z[..., far:], old[..., far:], atol=1e-4)
-    search.measure(rounded(latents, q), shown=True)
+    search.measure(rounded(latents, q))
     assert not search.even_out()
