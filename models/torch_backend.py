@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from odpiece.models.backends import library_errors, making_network
+from odpiece.models.integers import SCALES
 from odpiece.models.interface import PIECE, grains, is_fine, octave_weights
-from odpiece.models.nets.bands.integers import SCALES, to_integers
+from odpiece.models.nets.bands.integers import to_integers
 from odpiece.models.nets.bands.transform import NATURAL, Architecture, Tokenizer
 from odpiece.models.nets.one_d_piece.architecture import Architecture as OneDPieceArchitecture
 from odpiece.models.nets.one_d_piece.network import OneDPiece
@@ -49,11 +50,11 @@ def _network(architecture, tensors, integers):
     """
     with torch.device("meta"):
         network = Tokenizer(Architecture.from_dict(architecture))
-    state = {name: torch.from_numpy(t.astype(np.float32)) for name, t in tensors.items()}
+    tensors = {name: t.astype(np.float32) for name, t in tensors.items()}
+    state = {name: torch.from_numpy(t) for name, t in tensors.items() if not name.startswith(SCALES)}
     ones = {name: torch.ones(t.shape) for name, t in network.state_dict().items() if name.endswith(".scale")}
-    scales = {name: state.pop(name) for name in [*state] if name.startswith(SCALES)}
     network.load_state_dict(state | ones, assign=True)
-    to_integers(network.requires_grad_(False), integers, scales)
+    to_integers(network.requires_grad_(False), integers, tensors)
     for block in (*network.synthesis.middle, *network.look.middle):
         block.register_forward_hook(lambda block, inputs, output: _passed_by(inputs[0], output))
     return network.eval().requires_grad_(False)

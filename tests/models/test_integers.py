@@ -12,15 +12,17 @@ pytest.importorskip("onnx")
 from torch import nn  # noqa: E402
 
 from odpiece.models import onnx_backend  # noqa: E402
+from odpiece.models.integers import BYTES, STEPS, integer_weights  # noqa: E402
 from odpiece.models.interface import LOOKS  # noqa: E402
 from odpiece.models.library import load_model, open_model  # noqa: E402
 from odpiece.models.nets.bands.blocks import Branch  # noqa: E402
-from odpiece.models.nets.bands.integers import IntegerConv, integer_weights, rounded  # noqa: E402
+from odpiece.models.nets.bands.integers import IntegerConv, rounded  # noqa: E402
 from odpiece.models.nets.bands.transform import Architecture, Tokenizer  # noqa: E402
 from odpiece.models.training.bands import pca  # noqa: E402
 from odpiece.models.training.bands.calibration import calibrated  # noqa: E402
 from odpiece.models.training.bands.export import channel_scales, folded_tensors, write_model  # noqa: E402
 
+PARTS = "expand", "reduce"
 GRIDS = {"input": [0.02, 100], "output": [0.05, 120]}
 TOY = Architecture(fine_hidden=8, middle_hidden=16, coarse_hidden=8, synthesis_coarse_blocks=1, grain_hidden=8)
 
@@ -59,28 +61,48 @@ def toy(tokenizer, pictures, tmp_path_factory):
     return folder / "toy.safetensors"
 
 
+def in_integers(conv, factor=1):
+    """The whole weights and the steps of those of `conv` times `factor`, with channels of spread one."""
+    weight = factor * conv.weight.numpy()
+    found = integer_weights({"a.reduce.weight": weight, "scales.a": np.ones(len(weight), np.float32)}, ["a.reduce"])
+    return found["a.reduce" + BYTES], found["a.reduce" + STEPS]
+
+
 def test_sums_are_those_of_whole_numbers(conv):
     x = torch.randn(1, 4, 5, 6)
-    weights, scales = (t.numpy() for t in integer_weights(conv.weight))
-    assert set(np.abs(weights).max((1, 2, 3))) == {63} and (weights == np.rint(weights)).all()
+    weights, steps = in_integers(conv)
+    assert weights.dtype == np.int8 and set(np.abs(weights).max((1, 2, 3))) == {63}
+    error = np.abs(weights * steps[:, None, None, None] - conv.weight.numpy()).max((1, 2, 3))
+    assert (error <= steps * 0.501).all() and error.min() > 0
     values = np.clip(np.rint(x[0].numpy() / np.float32(0.02)) + 100, 0, 255).astype(np.int64) - 100
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, ((0, 0), (1, 1), (1, 1)), "edge"), (3, 3), (1, 2))
-    sums = np.einsum("ihwab,oiab->ohw", windows, weights.astype(np.int64)) * (0.02 * scales)[:, None, None]
+    sums = np.einsum("ihwab,oiab->ohw", windows, weights.astype(np.int64)) * (0.02 * steps)[:, None, None]
     expected = np.clip(np.rint(sums / 0.05), -120, 135) * 0.05 + conv.bias.numpy()[:, None, None]
-    np.testing.assert_allclose(IntegerConv(conv, GRIDS)(x)[0].numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(IntegerConv(conv, GRIDS, weights, steps)(x)[0].numpy(), expected, atol=1e-5)
 
 
 def test_the_gradient_is_that_of_floats(conv):
     found = []
-    for module in (conv, IntegerConv(conv, GRIDS)):
+    for module in (conv, IntegerConv(conv, GRIDS, *in_integers(conv))):
         x = torch.ones(1, 4, 5, 6, requires_grad=True)
         found += torch.autograd.grad(module(x).square().sum(), x)
     assert torch.equal(*found) and found[0].abs().max() > 0
 
 
 def test_weights_of_nothing_stay_nothing():
-    weights, scales = integer_weights(torch.zeros(2, 3, 3, 3))
-    assert not weights.any() and (scales > 0).all()
+    weights, steps = in_integers(nn.Conv2d(2, 2, 3, bias=False).requires_grad_(False), 0)
+    assert not weights.any() and (steps > 0).all()
+
+
+def test_spreads_of_channels_move_into_the_weights():
+    """Inputs over their spread and outputs over theirs need weights times the first, over the second."""
+    weight, spread = np.random.default_rng(0).normal(size=(3, 3, 3, 3)).astype(np.float16), np.float32([1, 4, 9])
+    found = integer_weights(
+        {f"a.{part}.weight": weight for part in PARTS} | {"scales.a": spread}, [f"a.{p}" for p in PARTS]
+    )
+    for part, expected in zip(PARTS, (weight * spread[:, None, None], weight / spread[:, None, None, None])):
+        steps = found[f"a.{part}{STEPS}"][:, None, None, None]
+        assert (np.abs(found[f"a.{part}{BYTES}"] * steps - expected) <= steps * 0.501).all()
 
 
 def test_scales_fit_what_the_convolutions_see(tokenizer, pictures):
@@ -114,12 +136,13 @@ def test_backends_agree(q, look, toy, pictures, monkeypatch):
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_onnxruntime_computes_in_integers(look, pictures, monkeypatch, tmp_path):
-    """In the shipped graphs it finds all convolutions of the four blocks."""
+@pytest.mark.parametrize("few", [0, 36])
+def test_onnxruntime_computes_in_integers(look, few, pictures, monkeypatch, tmp_path):
+    """In the shipped graphs it finds all convolutions of the four blocks, also where it hardly optimizes."""
     latents = load_model().transform.analyze(pictures[0])
     options = onnx_backend.ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     monkeypatch.setattr(onnx_backend.ort, "SessionOptions", lambda: options)
-    monkeypatch.setattr(onnx_backend, "FEW_PIECES", 0)
+    monkeypatch.setattr(onnx_backend, "FEW_PIECES", few)
     open_model(load_model().path).transform.synthesize(latents, 64, look)
     assert (tmp_path / "optimized.onnx").read_bytes().count(b"QLinearConv") == 8

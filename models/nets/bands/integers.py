@@ -7,13 +7,13 @@ backends differ only where floats near the middle between two integers are round
     NAME.integers.json     {name of a convolution: {"input": [scale, zero point], "output": [scale, zero point]}}
 """
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
-LARGEST_WEIGHT = 63
+from odpiece.models.integers import BYTES, EXPAND, REDUCE, SCALES, STEPS, integer_weights
+
 LARGEST_BYTE = 255
-SCALES = "scales."  # before the names of blocks: tensors (channels,) of the weights file, their channels' spread
-SMALLEST = 1e-9  # of what scales are made of, so that none is zero
 
 
 def rounded(x, scale, zero):
@@ -21,22 +21,19 @@ def rounded(x, scale, zero):
     return (x / scale).round().clamp(-zero, LARGEST_BYTE - zero)
 
 
-def integer_weights(weight):
-    """`weight` (outputs, inputs, h, w) as (whole numbers as floats, the scales of the outputs)."""
-    scales = weight.abs().amax((1, 2, 3)).clamp(min=SMALLEST) * (1 / LARGEST_WEIGHT)
-    return (weight / scales[:, None, None, None]).round(), scales
-
-
 class IntegerConv(nn.Module):
-    """The 3x3 convolution `conv` in integers; `grids` are the entry of it in NAME.integers.json.
+    """The 3x3 convolution `conv` in integers.
+
+    `grids` are the entry of it in NAME.integers.json, `weight` and `steps` as in models/integers.py.
 
     The gradient is that of the convolution in floats, as in the graph "gradient".
     """
 
-    def __init__(self, conv, grids):
+    def __init__(self, conv, grids, weight, steps):
         super().__init__()
         self.conv, self.grids = conv, grids
-        self.weight, self.scales = integer_weights(conv.weight)
+        self.register_buffer("weight", torch.from_numpy(weight).float(), persistent=False)
+        self.register_buffer("steps", torch.from_numpy(steps), persistent=False)
 
     @property
     def bias(self):
@@ -47,18 +44,20 @@ class IntegerConv(nn.Module):
             return self.conv(x)
         (step, zero), grid = self.grids["input"], self.grids["output"]
         x = F.pad(rounded(x, step, zero), (1, 1, 1, 1), mode="replicate")
-        x = F.conv2d(x, self.weight) * (step * self.scales)[:, None, None]
+        x = F.conv2d(x, self.weight) * (step * self.steps)[:, None, None]
         x = rounded(x, *grid) * grid[0]
         return x if self.bias is None else x + self.bias[:, None, None]
 
 
-def to_integers(network, integers, scales):
+def to_integers(network, integers, tensors):
     """Make the convolutions of `network`, a Tokenizer, that `integers` names IntegerConvs.
 
-    `integers` is what NAME.integers.json holds, `scales` are {SCALES + name of a block: (channels,)}.
+    `integers` is what NAME.integers.json holds, `tensors` are the float32 arrays of the weights file.
     """
+    found = integer_weights(tensors, integers)
     for name in dict.fromkeys(conv.rpartition(".")[0] for conv in integers):
         block = network.get_submodule(name)
-        block.unfold(scales[f"{SCALES}{name}"])
-        for part in ("expand", "reduce"):
-            setattr(block, part, IntegerConv(block.get_submodule(part), integers[f"{name}.{part}"]))
+        block.unfold(torch.from_numpy(tensors[f"{SCALES}{name}"]))
+        for part in (EXPAND, REDUCE):
+            conv, key = block.get_submodule(part), f"{name}.{part}"
+            setattr(block, part, IntegerConv(conv, integers[key], found[key + BYTES], found[key + STEPS]))

@@ -9,9 +9,9 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save
 
+from odpiece.models.integers import SCALES
 from odpiece.models.interface import BANDS, FINE_SUFFIX, INTEGERS, MEAN_STEP_AT_OCTAVE, STEP_AT_OCTAVE, USUAL_BANDS
 from odpiece.models.nets.bands.blocks import Branch
-from odpiece.models.nets.bands.integers import SCALES
 from odpiece.models.nets.bands.prior import Prior
 from odpiece.models.nets.bands.transform import FAITHFUL, Architecture, Tokenizer
 from odpiece.models.training.bands.gradient_graph import gradient_graph

@@ -7,9 +7,9 @@ are external data, see models/training/onnx_graph.py. Pixels enter and leave as 
 import numpy as np
 from onnx import TensorProto, helper
 
+from odpiece.models.integers import BYTES, EXPAND, REDUCE, SCALES, STEPS, WEIGHT
 from odpiece.models.interface import BANDS, GRAIN_SIZES, Q_OCTAVES, USUAL_BANDS
 from odpiece.models.nets.bands.grain import UNIT
-from odpiece.models.nets.bands.integers import LARGEST_WEIGHT, SCALES, SMALLEST
 from odpiece.models.nets.bands.transform import FAITHFUL, FINE, LOG_STEPS, MIDDLE, PASSED_ON, PATCH, SQUARES
 from odpiece.models.training.onnx_graph import Graph
 
@@ -54,40 +54,36 @@ class BandsGraph(Graph):
 
     def integer_branch(self, x, name, octaves):
         """`branch` with convolutions of integers, between channels over their spread."""
-        spread = self.add("Reshape", self.weight(f"{SCALES}{name}"), self.constant(np.array([-1, 1, 1])))
-        inverse = self.add("Reciprocal", spread)
         rest = self.add("MatMul", octaves, self.weight(f"{name}.condition"))
         rest = self.add("Add", rest, self.weight(f"{name}.expand.bias"))
         rest = self.add("Reshape", rest, self.constant(np.array([1, -1, 1, 1])))
-        expand = self.add("Div", self.weight(f"{name}.expand.weight"), inverse)
-        h = self.add("Add", self.integer_conv(self.add("Div", x, spread), f"{name}.expand", expand), rest)
+        spread = self.weights[f"{SCALES}{name}"]
+        h = self.add("Add", self.integer_conv(x, f"{name}.{EXPAND}", before=spread), rest)
         x = self.add("Sub", self.silu(h), self.silu(rest))
-        reduce = self.add("Reshape", inverse, self.constant(np.array([-1, 1, 1, 1])))
-        reduce = self.add("Mul", self.weight(f"{name}.reduce.weight"), reduce)
-        return self.add("Mul", self.integer_conv(x, f"{name}.reduce", reduce), spread)
+        return self.integer_conv(x, f"{name}.{REDUCE}", after=spread)
 
-    def integer_conv(self, x, name, weight):
+    def integer_conv(self, x, name, before=1, after=1):
         """The 3x3 convolution `name` without bias, as nets/bands/integers.py tells.
+
+        Inputs are divided by `before` and outputs multiplied by `after`, numbers or one a channel.
 
         onnxruntime makes one of integers of it where it optimizes the graph. Elsewhere it is computed in floats.
         """
-        inputs, outputs = (self.grid(*self.integers[name][key]) for key in ("input", "output"))
-        x = self.add("DequantizeLinear", self.edges(self.add("QuantizeLinear", x, *inputs)), *inputs)
-        weight = self.integer_weights(weight, len(self.weights[f"{name}.weight"]))
-        return self.on_grid(self.add("Conv", x, weight, kernel_shape=[3, 3]), *outputs)
+        (step, zero), (step_after, zero_after) = (self.integers[name][key] for key in ("input", "output"))
+        x = self.add("QuantizeLinear", self.edges(x), *self.grid(step * before, zero), axis=1)
+        x = self.add("DequantizeLinear", x, *self.grid(step, zero))
+        x = self.add("Conv", x, self.integer_weights(name), kernel_shape=[3, 3])
+        x = self.add("QuantizeLinear", x, *self.grid(step_after, zero_after))
+        return self.add("DequantizeLinear", x, *self.grid(step_after * after, zero_after), axis=1)
 
-    def integer_weights(self, weight, outputs):
-        largest = self.add("ReduceMax", self.add("Abs", weight), self.constant(np.array([1, 2, 3])), keepdims=0)
-        largest = self.add("Max", largest, self.constant(np.float32(SMALLEST)))
-        scales = self.add("Mul", largest, self.constant(np.float32(1 / LARGEST_WEIGHT)))
-        return self.on_grid(weight, scales, self.constant(np.zeros(outputs, np.int8)), axis=0)
+    def integer_weights(self, name):
+        shape = self.weights[name + WEIGHT].shape
+        weight = self.external(name + BYTES, shape, TensorProto.INT8)
+        return self.add("DequantizeLinear", weight, self.external(name + STEPS, shape[:1]), axis=0)
 
     def grid(self, scale, zero):
-        return self.constant(np.float32(scale)), self.constant(np.uint8(zero))
-
-    def on_grid(self, x, *grid, **axis):
-        """`x` rounded to what integers of a scale and zero point hold."""
-        return self.add("DequantizeLinear", self.add("QuantizeLinear", x, *grid, **axis), *grid, **axis)
+        scale = np.asarray(scale, np.float32)
+        return self.constant(scale), self.constant(np.full(scale.shape, zero, np.uint8))
 
     def enlarged(self, x, times):
         """`x` interpolated to so many times its height and width."""
