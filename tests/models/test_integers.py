@@ -125,7 +125,7 @@ def test_scales_fit_what_the_convolutions_see(tokenizer, pictures):
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("q", [16, 512])
 def test_backends_agree(q, look, toy, pictures, monkeypatch):
-    """Also the graph that onnxruntime optimizes, and where it makes no integers of floats, as on graphics processors."""
+    """Also the graph that onnxruntime optimizes, and where it computes in floats, as on graphics processors."""
     transform = open_model(toy).transform
     latents = tuple(np.rint(z) for z in transform.analyze(pictures[0]))
     found = [model.transform.synthesize(latents, q, look) for model in (open_model(toy), open_model(toy, "torch"))]
