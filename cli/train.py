@@ -80,7 +80,7 @@ def train():
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
 @cache_option
 @batch_option
-@click.option("--threads", type=click.IntRange(0), default=0, help="Cores to use, 0 for all.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="Cores to use; 0: all, one beside a GPU.")
 @device_option
 @fine_option
 @click.option(

@@ -5,9 +5,10 @@ picture of the size that people have: some dozen pieces around, not four.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from PIL import Image, ImageEnhance
 from torch.utils.data import DataLoader, Dataset
 
@@ -34,9 +35,17 @@ SATURATED = 0.1  # share of photographs whose colours are made stronger, up to t
 class Batch:
     """Crops uint8 (B, size, size, 3), and the smallest q and the largest, int64 (B,), that they may teach."""
 
-    pixels: np.ndarray
+    pixels: np.ndarray | torch.Tensor
     lowest: int
     highest: np.ndarray
+
+    def shared(self):
+        """With pixels in memory that processes share: between them they would pass in pieces through a pipe."""
+        return replace(self, pixels=torch.from_numpy(self.pixels))
+
+    def pin_memory(self):
+        """With pixels where a GPU reads them while the processor goes on; called by DataLoader."""
+        return replace(self, pixels=self.pixels.pin_memory())
 
 
 class Mixture:
@@ -119,4 +128,6 @@ class Steps(Dataset):
 
 def batches(steps, first, workers=0):
     """The Batches of Steps from the number `first` on, without end, made by so many processes; 0: by this one."""
-    return iter(DataLoader(steps, batch_size=None, sampler=itertools.count(first), num_workers=workers))
+    numbers, pinned = itertools.count(first), workers > 0 and torch.cuda.is_available()
+    options = {"collate_fn": Batch.shared, "num_workers": workers, "pin_memory": pinned}
+    return iter(DataLoader(steps, batch_size=None, sampler=numbers, **options))

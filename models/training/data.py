@@ -26,6 +26,7 @@ from odpiece.formats.alpha import fill_transparent
 from odpiece.formats.errors import ImageError, OptionError, OutputError
 from odpiece.formats.files import read_bytes
 from odpiece.formats.images import SUFFIXES, read_image
+from odpiece.models.threads import available_cores
 from odpiece.models.training.held_out import held_out
 
 CROP = 256
@@ -105,7 +106,7 @@ def _build_cache(paths, cache, sources):
         raise OutputError(f"cannot make the folder {cache}: {error.strerror}, give another with --cache") from None
     partial = cache / "pixels.u8.partial"
     entries, offset = [], 0
-    with open(partial, "wb") as out, ThreadPoolExecutor(2) as pool:
+    with open(partial, "wb") as out, ThreadPoolExecutor(available_cores()) as pool:
         for path, rgb in tqdm(
             zip(paths, pool.map(_load_or_warn, paths)), total=len(paths), desc="decode", disable=None
         ):
@@ -209,6 +210,7 @@ def crop_batches(cache, batch, seed, ahead=4):
 
 
 def to_float(pixels, device="cpu"):
-    """uint8 (B, H, W, 3) array to a float tensor (B, 3, H, W) in [-1, 1], channels last in memory."""
-    x = torch.tensor(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    """uint8 (B, H, W, 3) array or tensor to a float tensor (B, 3, H, W) in [-1, 1], channels last in memory."""
+    x = pixels if isinstance(pixels, torch.Tensor) else torch.tensor(np.ascontiguousarray(pixels))
+    x = x.to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 127.5 - 1.0
     return x.contiguous(memory_format=torch.channels_last)

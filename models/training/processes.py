@@ -36,6 +36,11 @@ class Processes:
             return 0
         return max(1, len(os.sched_getaffinity(0)) // self.count - 1)
 
+    def use_threads(self, count=0):
+        """Compute on so many threads; 0: on one beside a GPU, so that the others serve the loaders, else on all."""
+        if count or self.device.type == "cuda":
+            torch.set_num_threads(count or 1)
+
     def shared(self, network):
         """`network` wrapped so that its gradients are the mean over all processes."""
         return DistributedDataParallel(network) if self.count > 1 else network

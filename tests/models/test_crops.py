@@ -151,11 +151,14 @@ def test_batches_have_about_as_many_pixels(mixture):
         assert batch.pixels.dtype == np.uint8 and batch.highest.shape == (count,)
 
 
-def test_batches_go_on_from_a_step(mixture):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_go_on_from_a_step(mixture, workers):
     steps = Steps(mixture, 256**2, seed=1)
-    made = batches(steps, 7)
+    made = batches(steps, 7, workers)
     for number in (7, 8):
-        assert np.array_equal(next(made).pixels, steps[number].pixels)
+        pixels = next(made).pixels
+        assert np.array_equal(pixels, steps[number].pixels)
+        assert pixels.is_shared() == bool(workers)
 
 
 @pytest.mark.parametrize("size", [64, 256])

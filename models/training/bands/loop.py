@@ -39,12 +39,12 @@ BALANCE, FINE_BALANCE = 0.5, 1.1  # costs are weighted by q^-BALANCE, so that lo
 class TrainOptions:
     """Options of one run.
 
-    `data` are folders of pictures, of which `val` is none. `minutes` counts training over all resumed parts, the
-    next of which ends after `part` minutes. `start` is a weights file or a checkpoint to begin with in place of
-    principal components. A step of each process takes `batch` crops of 256x256, or as many pixels in larger ones.
-    `threads` 0 means all cores, `device` is "cpu", "cuda" or "auto". A share `fine` of the steps teaches high
-    qualities. The rates are `rate` times those of a run from scratch, FROM_TRAINED times where that is None and there
-    is a `start`.
+    `data` are folders of pictures, of which `val` is none. `minutes` counts training over all resumed parts, the next
+    of which ends after `part` minutes. `start` is a weights file or a checkpoint to begin with in place of principal
+    components. A step of each process takes `batch` crops of 256x256, or as many pixels in larger ones. `threads` 0
+    means all cores, or one beside a GPU, `device` is "cpu", "cuda" or "auto". A share `fine` of the steps teaches
+    high qualities. The rates are `rate` times those of a run from scratch, FROM_TRAINED times where that is None and
+    there is a `start`.
     """
 
     data: tuple[Path, ...]
@@ -108,11 +108,10 @@ class Run:
         quality = objective.draw_quality(batch.lowest, torch.as_tensor(batch.highest), self.generator)
         rows, columns = pixels.shape[2] // PIECE, pixels.shape[3] // PIECE
         lengths = objective.draw_lengths(quality, rows, columns, self.generator)
-        quality, lengths = quality.to(pixels.device), lengths.to(pixels.device)
         with autocast(pixels.device):
-            error, bits = objective.run(self.tokenizer, self.prior, pixels, quality, lengths)
+            error, bits = objective.run(self.tokenizer, self.prior, pixels, quality, lengths.to(pixels.device))
         balance = FINE_BALANCE if is_fine(batch.lowest) else BALANCE
-        weight = quality.float() ** -balance / pixels[0, 0].numel()
+        weight = (quality.float() ** -balance / pixels[0, 0].numel()).to(pixels.device)
         loss = (objective.cost(error, bits, quality) * weight).mean()
         loss.backward()
         self.processes.average_gradients(self.optimizers.parameters)
@@ -182,10 +181,9 @@ def train_tokenizer(options):
     """
     check_run(options.out / CHECKPOINT, options.resume)  # in every process, before the first can have written it
     torch.set_flush_denormal(True)
-    if options.threads:
-        torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     with joined(options.device) as processes:
+        processes.use_threads(options.threads)
         with processes.first_before_others():
             caches = [PictureCache(folder, options.cache) for folder in options.data]
             val = PictureCache(options.val, options.cache)

@@ -45,6 +45,7 @@ def tune(options, make_run):
     torch.set_flush_denormal(True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with joined(options.device) as processes:
+        processes.use_threads()
         with processes.first_before_others():
             mixture = Mixture([PictureCache(folder, options.cache) for folder in options.data])
         networks = (n.to(processes.device) for n in load_averaged(options.checkpoint))
