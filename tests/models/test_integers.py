@@ -13,7 +13,7 @@ from torch import nn  # noqa: E402
 
 from odpiece.models import onnx_backend  # noqa: E402
 from odpiece.models.integers import BYTES, STEPS, integer_weights  # noqa: E402
-from odpiece.models.interface import LOOKS  # noqa: E402
+from odpiece.models.interface import INTEGERS, LOOKS  # noqa: E402
 from odpiece.models.library import load_model, open_model  # noqa: E402
 from odpiece.models.nets.bands.blocks import Branch  # noqa: E402
 from odpiece.models.nets.bands.integers import IntegerConv, rounded  # noqa: E402
@@ -22,6 +22,7 @@ from odpiece.models.training.bands import pca  # noqa: E402
 from odpiece.models.training.bands.calibration import calibrated  # noqa: E402
 from odpiece.models.training.bands.export import channel_scales, folded_tensors, write_model  # noqa: E402
 
+BACKENDS = "onnx", "torch"
 PARTS = "expand", "reduce"
 GRIDS = {"input": [0.02, 100], "output": [0.05, 120]}
 TOY = Architecture(fine_hidden=8, middle_hidden=16, coarse_hidden=8, synthesis_coarse_blocks=1, grain_hidden=8)
@@ -137,10 +138,22 @@ def test_backends_agree(q, look, toy, pictures, monkeypatch):
         assert np.abs(found[0].astype(int) - other).max() <= 1 and (found[0] != other).mean() < 0.001
 
 
+def test_models_need_no_integers(tokenizer, pictures, tmp_path):
+    """Such as users made before there were any: these have floats, by both backends."""
+    write_model(tmp_path, "floats", TOY, folded_tensors(copy.deepcopy(tokenizer)))
+    (tmp_path / f"floats{INTEGERS}").unlink()
+    path = tmp_path / "floats.safetensors"
+    latents = tuple(np.rint(z) for z in open_model(path).transform.analyze(pictures[0]))
+    onnx, floats = (open_model(path, backend).transform.synthesize(latents, 64, LOOKS[0]) for backend in BACKENDS)
+    assert np.abs(onnx.astype(int) - floats).max() <= 1 and np.ptp(onnx) > 50
+
+
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("few", [0, 36])
 def test_onnxruntime_computes_in_integers(look, few, pictures, monkeypatch, tmp_path):
-    """In the shipped graphs it finds all convolutions of the four blocks, also where it hardly optimizes."""
+    """In the shipped graphs it finds all convolutions that have scales, also where it hardly optimizes."""
+    integers = json.loads(load_model().path.with_suffix(INTEGERS).read_text())
+    assert len(integers) > 1
     latents = load_model().transform.analyze(pictures[0])
     options = onnx_backend.ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
@@ -149,4 +162,4 @@ def test_onnxruntime_computes_in_integers(look, few, pictures, monkeypatch, tmp_
     transform = load_model().transform
     monkeypatch.setattr(transform, "_sessions", {})
     transform.synthesize(latents, 64, look)
-    assert (tmp_path / "optimized.onnx").read_bytes().count(b"QLinearConv") == 8
+    assert (tmp_path / "optimized.onnx").read_bytes().count(b"QLinearConv") == len(integers)
