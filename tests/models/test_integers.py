@@ -12,6 +12,7 @@ pytest.importorskip("onnx")
 from torch import nn  # noqa: E402
 
 from odpiece.models import onnx_backend  # noqa: E402
+from odpiece.models.conversion import converted  # noqa: E402
 from odpiece.models.integers import BYTES, STEPS, integer_weights  # noqa: E402
 from odpiece.models.interface import INTEGERS, LOOKS  # noqa: E402
 from odpiece.models.library import load_model, open_model  # noqa: E402
@@ -104,6 +105,19 @@ def test_spreads_of_channels_move_into_the_weights():
     for part, expected in zip(PARTS, (weight * spread[:, None, None], weight / spread[:, None, None, None])):
         steps = found[f"a.{part}{STEPS}"][:, None, None, None]
         assert (np.abs(found[f"a.{part}{BYTES}"] * steps - expected) <= steps * 0.501).all()
+
+
+@pytest.mark.parametrize("flushes", [False, True])
+def test_the_smallest_weights_are_kept(flushes):
+    """Also in a process that trains, where tiny numbers are flushed to zero."""
+    values = np.arange(65536, dtype=np.uint16).view(np.float16)
+    values = values[np.isfinite(values)]
+    torch.set_flush_denormal(flushes)
+    try:
+        found = converted({"all": values}, np.float32)["all"]
+    finally:
+        torch.set_flush_denormal(False)
+    assert (found == values.astype(np.float64)).all()
 
 
 def test_scales_fit_what_the_convolutions_see(tokenizer, pictures):
