@@ -11,7 +11,7 @@ import torch
 from odpiece.models.interface import octave_weights, step_size
 from odpiece.models.nets.bands.integers import LARGEST_BYTE, rounded
 
-BLOCKS = "synthesis.middle", "look.middle"  # others lose too much, see docs/decisions/speed.md
+BLOCKS = "synthesis.middle.0", "look.middle"  # others lose too much, see docs/decisions/speed.md
 QUALITIES = 16, 64, 256, 512
 POWER = 1.5  # of errors: squares leave small values to the dead zone, 1 dulls drawn pictures
 SHARES = np.geomspace(1, 1 / 8, 13)  # of the extremes, that scales are tried for
