@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from odpiece.formats.errors import DamagedError, OptionError
-from odpiece.models.interface import BANDS_FAMILY, FINE_SUFFIX, LOOKS
+from odpiece.models.interface import BANDS_FAMILY, FINE_SUFFIX, INTEGERS, LOOKS
 from odpiece.models.library import load_model, packaged_models
 from odpiece.models.user_models import RECORD, TABLES, WEIGHTS, check_name, file_hash, new_model, record_of
 
@@ -70,9 +70,10 @@ def _check(model):
 
 
 def _files(weights):
-    """(path, name in the folder of a model) of a weights file, its graphs and its tables."""
+    """(path, name in the folder of a model) of a weights file, its graphs, what these have in integers, its tables."""
     yield weights, WEIGHTS
     for path in sorted(weights.parent.iterdir()):
         new = Path(WEIGHTS).stem + path.name.removeprefix(weights.stem)
-        if path.name.startswith(f"{weights.stem}.") and (path.suffix == ".onnx" or new.startswith(TABLES)):
+        known = path.suffix == ".onnx" or new.startswith(TABLES) or path.name == f"{weights.stem}{INTEGERS}"
+        if path.name.startswith(f"{weights.stem}.") and known:
             yield path, new

@@ -99,6 +99,7 @@ USUAL_BANDS = 3  # those that the usual networks have
 USUAL_QUALITY = 512  # the largest that they serve
 CODED_USUAL = tuple(band.up_to(USUAL_QUALITY) for band in BANDS[:USUAL_BANDS])  # of those bands, what is coded then
 FINE_SUFFIX = ".fine"  # of the names of the graphs that take all bands
+INTEGERS = ".integers.json"  # beside a weights file: what its graphs compute in integers, see nets/bands/integers.py
 
 
 def is_fine(q):

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from odpiece.formats.errors import DamagedError, OdpieceError, OptionError, UnknownModelError
 from odpiece.models.backends import choose_device, load_backend
 from odpiece.models.companions import companion_folders
-from odpiece.models.interface import BANDS_FAMILY, FACTS, ONE_D_PIECE
+from odpiece.models.interface import BANDS_FAMILY, FACTS, INTEGERS, ONE_D_PIECE
 from odpiece.models.released import released_in
 from odpiece.models.user_models import RECORD, file_hash, record_of, user_folders
 
@@ -81,11 +81,20 @@ class Model:
         with self._weights() as f:
             return json.loads(f.metadata()["architecture"])
 
+    def _integers(self):
+        """What the graphs compute in integers, see nets/bands/integers.py; {} where there are none."""
+        path = self.path.with_name(f"{self.path.stem}{INTEGERS}")
+        try:
+            return json.loads(path.read_text()) if path.is_file() else {}
+        except (OSError, ValueError) as error:
+            raise DamagedError(f"{path} is damaged, install the model again: {error}") from None
+
     @cached_property
     def transform(self):
         """The Transform (see interface.py) on `backend` and `device`, of the bands."""
         if self.backend == "torch":
-            return load_backend("torch").TorchTransform(self._architecture(), self.tensors, self.device)
+            networks = self._architecture(), self.tensors
+            return load_backend("torch").TorchTransform(*networks, self.device, self._integers())
         return load_backend("onnx").OnnxTransform(self.tensors, self._graph, self.device)
 
     @cached_property

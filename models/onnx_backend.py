@@ -16,6 +16,7 @@ import onnxruntime as ort  # noqa: E402
 from odpiece.formats.errors import DeviceError  # noqa: E402
 from odpiece.models.backends import library_errors, making_network  # noqa: E402
 from odpiece.models.conversion import converted  # noqa: E402
+from odpiece.models.integers import BYTES, SCALES, WEIGHT, integer_weights  # noqa: E402
 from odpiece.models.interface import BANDS, FINE_SUFFIX, LOOKS, USUAL_BANDS, grains, is_fine, octave_weights
 from odpiece.models.threads import thread_limit
 
@@ -29,12 +30,14 @@ PROVIDERS = {
     "cuda": [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"],
 }
 FEW_PIECES = 36  # of a picture: computing them takes less time than optimizing a graph would save
+LEFT_OUT = "ConstantFolding", "ConstantSharing", "MatMulAddFusion", "QuickGeluFusion"  # where time is short
 CUDA_PACKAGE = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
+SYNTHESIS = "synthesis.", "look.", f"{SCALES}synthesis.", f"{SCALES}look."
 BAND_PREFIXES = {
     "analysis": ("analysis.",),
-    **dict.fromkeys(("gradient", LOOKS[0]), ("synthesis.", "look.")),
-    LOOKS[1]: ("synthesis.", "look.", "grain."),
+    **dict.fromkeys(("gradient", LOOKS[0]), SYNTHESIS),
+    LOOKS[1]: (*SYNTHESIS, "grain."),
 }
 PREFIXES = {  # of the tensors among which are those that each graph needs
     **BAND_PREFIXES,
@@ -71,24 +74,33 @@ def _session(graph, tensors, device, quick):
     """A session of the graph file `graph`, and the initializers it reads; `tensors` are {name: float array}.
 
     Tensors that the graph does not name are left out. The initializers do not copy the arrays, and the session does not
-    hold them: keep both together. A `quick` session is made in less than half the time, of the graph as it is, and
-    runs slower, in one thread: its results would depend on their number.
+    hold them: keep both together. A `quick` session is made in less than half the time, of the graph as it is but for
+    convolutions of integers, and runs slower, in one thread: its results would depend on their number.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1 if quick else thread_limit() or 0  # 0: one a core; the same results bit by bit
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # else idle threads take their core's time
-    if quick:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     data = graph.read_bytes()
     named = {name: t for name, t in tensors.items() if name.encode() in data}
-    arrays = converted(named, np.float32)
+    integers = _integer_weights(data, tensors)
+    arrays = converted(named, np.float32) | integers
+    if quick:
+        levels = ort.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED if integers else levels.ORT_DISABLE_ALL
     values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     options.add_external_initializers(list(values), list(values.values()))
-    session = ort.InferenceSession(data, options, providers=PROVIDERS[device])
+    left_out = LEFT_OUT if quick else ()
+    session = ort.InferenceSession(data, options, PROVIDERS[device], disabled_optimizers=left_out)
     session.disable_fallback()
     if device == "cuda" and CUDA not in session.get_providers():  # it goes on without, and only logs it
         raise DeviceError("onnxruntime could not start on the GPU: odpiece doctor says more")
     return session, values
+
+
+def _integer_weights(data, tensors):
+    """Those of integers that the graph `data` names, see models/integers.py."""
+    names = (name.removesuffix(WEIGHT) for name in tensors if name.endswith(WEIGHT))
+    return integer_weights(tensors, [name for name in names if (name + BYTES).encode() in data])
 
 
 _EVERYWHERE = WeakSet()  # all _Sessions there are

@@ -12,12 +12,14 @@ import numpy as np
 import torch
 
 from odpiece.models.backends import library_errors, making_network
+from odpiece.models.integers import SCALES
 from odpiece.models.interface import PIECE, grains, is_fine, octave_weights
+from odpiece.models.nets.bands.integers import to_integers
 from odpiece.models.nets.bands.transform import NATURAL, Architecture, Tokenizer
 from odpiece.models.nets.one_d_piece.architecture import Architecture as OneDPieceArchitecture
 from odpiece.models.nets.one_d_piece.network import OneDPiece
 
-PREFIXES = "analysis.", "synthesis.", "look.", "grain.", "exact.", "restoration."  # of the tokenizer's tensors
+PREFIXES = "analysis.", "synthesis.", "look.", "grain.", "exact.", "restoration.", SCALES  # of the tokenizer's tensors
 
 # The threads of the parent, which its pool would wait for, are not in a forked process
 if hasattr(os, "register_at_fork"):
@@ -41,13 +43,18 @@ def cuda_devices():
     return [(device.name, device.total_memory) for device in found]
 
 
-def _network(architecture, tensors):
-    """The Tokenizer of shipped tensors {name: float array}; the channel scales of its blocks are folded into them."""
+def _network(architecture, tensors, integers):
+    """The Tokenizer of shipped tensors {name: float array}; the channel scales of its blocks are folded into them.
+
+    `integers` tell which convolutions are in integers, see nets/bands/integers.py.
+    """
     with torch.device("meta"):
         network = Tokenizer(Architecture.from_dict(architecture))
-    state = {name: torch.from_numpy(t.astype(np.float32)) for name, t in tensors.items()}
+    tensors = {name: t.astype(np.float32) for name, t in tensors.items()}
+    state = {name: torch.from_numpy(t) for name, t in tensors.items() if not name.startswith(SCALES)}
     ones = {name: torch.ones(t.shape) for name, t in network.state_dict().items() if name.endswith(".scale")}
     network.load_state_dict(state | ones, assign=True)
+    to_integers(network.requires_grad_(False), integers, tensors)
     for block in (*network.synthesis.middle, *network.look.middle):
         block.register_forward_hook(lambda block, inputs, output: _passed_by(inputs[0], output))
     return network.eval().requires_grad_(False)
@@ -67,18 +74,18 @@ class TorchTransform:
     """A Transform (see interface.py) on `device`, "cpu" or "cuda".
 
     `architecture` is the dict of the weights file, `load(*prefixes)` gives its tensors whose names start so. They
-    are read at first use, once, whichever thread comes first.
+    are read at first use, once, whichever thread comes first. `integers` are as in nets/bands/integers.py.
     """
 
-    def __init__(self, architecture, load, device="cpu"):
-        self._architecture, self._load, self.device = architecture, load, device
+    def __init__(self, architecture, load, device="cpu", integers=None):
+        self._architecture, self._load, self.device, self._integers = architecture, load, device, integers or {}
         self._network, self._lock = None, Lock()
 
     def _get(self):
         with self._lock:
             if self._network is None:
                 with making_network("the weights file", self.device):
-                    network = _network(self._architecture, self._load(*PREFIXES))
+                    network = _network(self._architecture, self._load(*PREFIXES), self._integers)
                     self._network = network.to(self.device, memory_format=torch.channels_last)
         return self._network
 

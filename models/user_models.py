@@ -5,6 +5,7 @@ $ODPIECE_MODELS, or $XDG_DATA_HOME/odpiece/models, or ~/.local/share/odpiece/mod
         model.json              the SHA-256 of each file that the model was made with
         weights.safetensors     by its SHA-256 .odp files know the model
         weights.PART.onnx       graphs
+        weights.integers.json   what these compute in integers, see nets/bands/integers.py
         weights.static*.safetensors     tables that were counted later, see tile_tables.py
 """
 

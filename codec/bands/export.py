@@ -9,13 +9,21 @@ from odpiece.codec.bands.coders import SYMBOLS
 from odpiece.codec.bands.histograms import analyze, fit_learned, fit_static
 from odpiece.models.library import open_model
 from odpiece.models.prior import IntegerPrior
-from odpiece.models.training.bands.export import channel_scales, folded_tensors, write_model
+from odpiece.models.training.bands.calibration import calibrated
+from odpiece.models.training.bands.export import (
+    channel_scales,
+    folded_tensors,
+    load_shipped,
+    write_graphs,
+    write_model,
+)
 from odpiece.models.training.bands.loop import load_averaged
 from odpiece.models.training.bands.quantized_prior import logistic_table, quantize_prior
 from odpiece.models.training.crops import Mixture
 from odpiece.models.training.data import CROP, PictureCache
 from odpiece.models.training.runs import check_free
 
+CALIBRATING = 24  # crops, on which the scales of the convolutions of integers are chosen
 LARGE = 2 * CROP  # pixels along the side of every tenth crop
 
 
@@ -27,11 +35,21 @@ def export_model(checkpoint, data, name, out, *, cache=None, crops=500):
     """
     check_free(out / f"{name}.safetensors")
     network, prior = load_averaged(checkpoint)
+    pictures = _crops(Mixture([PictureCache(folder, cache) for folder in data]), crops)
+    integers = calibrated(network, pictures[:CALIBRATING])
     tensors = channel_scales(network) | folded_tensors(network)
     write_model(out, name, network.arch, tensors)  # without tables: enough to analyse pictures
-    transform = open_model(out / f"{name}.safetensors").transform
-    latents = analyze(transform, _crops(Mixture([PictureCache(folder, cache) for folder in data]), crops))
-    return write_model(out, name, network.arch, tensors | _tables(prior, latents))
+    latents = analyze(open_model(out / f"{name}.safetensors").transform, pictures)
+    return write_model(out, name, network.arch, tensors | _tables(prior, latents), integers)
+
+
+def renew_graphs(folder, name, data, *, cache=None):
+    """Write the graphs of the model `name` in `folder` anew, from its weights file, which stays; arguments as above."""
+    weights = folder / f"{name}.safetensors"
+    network, _ = load_shipped(weights)
+    pictures = _crops(Mixture([PictureCache(folder, cache) for folder in data]), CALIBRATING)
+    tensors = open_model(weights).tensors("")
+    write_graphs(folder, name, network.arch.looks, tensors, calibrated(network, pictures))
 
 
 def _crops(mixture, count):

@@ -16,7 +16,7 @@ class Graph:
 
     def __init__(self, weights):
         self.weights = weights  # {tensor name: array}
-        self.nodes, self.constants, self.used = [], [], []
+        self.nodes, self.constants, self.used = [], [], {}
 
     def add(self, op, *inputs, output=None, **attributes):
         output = output or f"v{len(self.nodes)}"
@@ -29,22 +29,24 @@ class Graph:
         return name
 
     def weight(self, name):
-        if name not in self.used:
-            self.used.append(name)
+        return self.external(name, self.weights[name].shape)
+
+    def external(self, name, shape, kind=TensorProto.FLOAT):
+        """An initializer that whoever makes a session hands over."""
+        self.used[name] = _external(name, shape, kind)
         return name
 
     def model(self, name, inputs, outputs):
         """The ModelProto; external initializers are placeholders of the right shape."""
-        external = [_external(n, self.weights[n].shape) for n in self.used]
-        graph = helper.make_graph(self.nodes, name, inputs, outputs, [*self.constants, *external])
+        graph = helper.make_graph(self.nodes, name, inputs, outputs, [*self.constants, *self.used.values()])
         opset = helper.make_opsetid("", OPSET)
         return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="odpiece")
 
 
-def _external(name, shape):
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
+def _external(name, shape, kind):
+    tensor = TensorProto(name=name, data_type=kind, dims=shape)
     tensor.data_location = TensorProto.EXTERNAL
-    size = 4 * int(np.prod(shape))
+    size = helper.tensor_dtype_to_np_dtype(kind).itemsize * int(np.prod(shape))
     for key, value in (("location", "weights"), ("offset", "0"), ("length", str(size))):
         tensor.external_data.add(key=key, value=value)
     return tensor

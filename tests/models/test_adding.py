@@ -25,11 +25,11 @@ def exported(tmp_path, monkeypatch):
     monkeypatch.setenv("ODPIECE_MODELS", str(tmp_path / "models"))
     source, folder = load_model().path, tmp_path / "export"
     folder.mkdir()
-    for graph in source.parent.glob(f"{source.stem}.*.onnx"):
-        shutil.copy(graph, folder / graph.name.replace(source.stem, "mine"))
+    for part in source.parent.glob(f"{source.stem}.*[!s]"):  # all but the weights
+        shutil.copy(part, folder / part.name.replace(source.stem, "mine"))
     with safe_open(source, "numpy") as f:
-        tensors = {name: f.get_tensor(name) for name in f.keys() if not name.startswith("scales.")}
-        save_file(tensors, folder / "mine.safetensors", metadata=f.metadata())
+        tensors = {name: f.get_tensor(name) for name in f.keys()}
+        save_file(tensors, folder / "mine.safetensors", metadata=f.metadata() | {"by": "me"})
     entry = {"file": "mine.safetensors", "sha256": load_model(folder / "mine.safetensors").sha256}
     (folder / "index.json").write_text(json.dumps({"default": "mine", "models": {"mine": entry}}))
     return folder
@@ -51,7 +51,7 @@ def test_a_weights_file_is_installed_with_its_graphs(exported, name):
     assert add_model(exported / "mine.safetensors", None if name == "mine" else name).name == name
     names = sorted(path.name for path in load_model(name).path.parent.iterdir())
     graphs = [f"weights.{part}.onnx" for part in GRAPHS]
-    assert names == sorted(["model.json", "weights.safetensors", *graphs])
+    assert names == sorted(["model.json", "weights.safetensors", "weights.integers.json", *graphs])
 
 
 def test_names_are_taken_once(exported):

@@ -34,7 +34,8 @@ def test_index_names_the_file_by_its_sha256(name):
 
 
 def test_nothing_else_ships():
-    parts = [f"{name}.{part}" for name in NAMES for part in ("safetensors", *(f"{graph}.onnx" for graph in GRAPHS))]
+    kinds = "safetensors", "integers.json", *(f"{graph}.onnx" for graph in GRAPHS)
+    parts = [f"{name}.{kind}" for name in NAMES for kind in kinds]
     assert sorted(f.name for f in WEIGHTS.iterdir()) == sorted(["index.json", *parts])
 
 

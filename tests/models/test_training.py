@@ -16,7 +16,7 @@ from odpiece.codec import decode, encode  # noqa: E402
 from odpiece.codec.bands.tokens import kept_mask  # noqa: E402
 from odpiece.formats.container import CoderId  # noqa: E402
 from odpiece.formats.errors import UnknownModelError  # noqa: E402
-from odpiece.models.interface import BANDS, USUAL_BANDS, octave_weights, step_size  # noqa: E402
+from odpiece.models.interface import BANDS, INTEGERS, USUAL_BANDS, octave_weights, step_size  # noqa: E402
 from odpiece.models.library import open_model  # noqa: E402
 from odpiece.models.nets.bands.prior import Prior, logistic_bits  # noqa: E402
 from odpiece.models.nets.bands.transform import Architecture  # noqa: E402
@@ -395,6 +395,13 @@ def test_exported_model_encodes_and_decodes(coder, exported, photo):
     assert np.square(got.astype(float) - photo).mean() < 0.2 * photo.astype(float).var()
     with pytest.raises(UnknownModelError):
         decode(data)
+
+
+def test_an_exported_model_has_convolutions_of_integers(exported):
+    convs = json.loads(exported.path.with_suffix(INTEGERS).read_text())
+    assert convs and {name.rsplit(".", 2)[0] for name in convs} == {"synthesis.middle", "look.middle"}
+    graph = exported.path.with_suffix(".faithful.onnx").read_bytes()
+    assert all(f"{name}.bytes".encode() in graph for name in convs)
 
 
 def test_exported_coders_are_a_ladder(exported, photo):

@@ -1,12 +1,17 @@
 """What pages download and run networks with: files that break off, the cache, WebGPU where there is one."""
 
 import base64
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from odpiece.codec import decode, encode
+from odpiece.models.integers import SCALES, integer_weights
+from odpiece.models.interface import INTEGERS
+from odpiece.models.library import load_model
 
 NEAR = 1  # grey level
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -29,6 +34,13 @@ def _text(data):
 def test_downloads_that_break_off_go_on(case, asked, in_node):
     (found,) = in_node("download.mjs", [case])
     assert found == {"right": True, "asked": asked, "told": {"done": 100_000, "total": 100_000}}
+
+
+def test_weights_of_integers_are_those_of_python(weights, in_node):
+    convs = json.loads(weights.with_suffix(INTEGERS).read_text())
+    expected = integer_weights(load_model().tensors("synthesis.", "look.", SCALES), convs)
+    found = in_node("integers.mjs", weights, sorted(expected))
+    assert found == {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in expected.items()}
 
 
 @pytest.mark.parametrize(

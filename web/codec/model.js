@@ -1,6 +1,7 @@
 /** What decoders take of a model: its weights file as tables and the prior, and its graphs as sessions. */
 
 import { DamagedError } from "./errors.js";
+import { withIntegers } from "./integers.js";
 import { LOOKS } from "./layout.js";
 import { withWeights } from "./onnx.js";
 import { IntegerPrior } from "./prior.js";
@@ -53,6 +54,6 @@ export class Model extends Weights {
   }
 
   async filledGraph(part) {
-    return withWeights(await this.graph(part), (name) => this.tensor(name));
+    return withWeights(await this.graph(part), (name) => withIntegers(name, (stored) => this.tensor(stored)));
   }
 }

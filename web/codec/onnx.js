@@ -13,7 +13,7 @@ const [VARINT, FIXED64, BYTES, FIXED32] = [0, 1, 2, 5]; // wire types
 const [GRAPH, INITIALIZER, NAME, RAW_DATA, EXTERNAL_DATA, DATA_LOCATION] = [7, 5, 8, 9, 13, 14];
 
 /**
- * The bytes of the graph with the weights inside; `tensor(name)` gives the {values} of a tensor.
+ * The bytes of the graph with the weights inside; `tensor(name)` gives the {values} of a tensor, of its type.
  * @param {Uint8Array} graph
  */
 export function withWeights(graph, tensor) {
@@ -35,7 +35,7 @@ function filled(message, tensor) {
   const fields = [...fieldsOf(message)];
   if (!fields.some((field) => field.number === DATA_LOCATION)) return message;
   const name = new TextDecoder().decode(fields.find((field) => field.number === NAME).content);
-  const values = new Float32Array(tensor(name).values);
+  const { values } = tensor(name);
   const kept = fields.filter((field) => field.number !== DATA_LOCATION && field.number !== EXTERNAL_DATA);
   const parts = kept.map((field) => message.subarray(field.start, field.end));
   return concatenated([...parts, ...packed(RAW_DATA, new Uint8Array(values.buffer))]);

@@ -44,8 +44,8 @@ export class Runtime {
 
   async started(graph) {
     const { provider } = this;
-    // More optimization takes longer to start and no less to run
-    const options = { executionProviders: [provider], graphOptimizationLevel: "basic", logSeverityLevel: 3 };
+    // Less would compute convolutions of integers in floats, more takes longer to start and no less to run
+    const options = { executionProviders: [provider], graphOptimizationLevel: "extended", logSeverityLevel: 3 };
     try {
       return Object.assign(await this.ort.InferenceSession.create(await graph(), options), { provider });
     } catch (error) {

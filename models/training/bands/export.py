@@ -9,15 +9,14 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from odpiece.models.interface import BANDS, FINE_SUFFIX, MEAN_STEP_AT_OCTAVE, STEP_AT_OCTAVE, USUAL_BANDS
+from odpiece.models.integers import SCALES
+from odpiece.models.interface import BANDS, FINE_SUFFIX, INTEGERS, MEAN_STEP_AT_OCTAVE, STEP_AT_OCTAVE, USUAL_BANDS
 from odpiece.models.nets.bands.blocks import Branch
 from odpiece.models.nets.bands.prior import Prior
 from odpiece.models.nets.bands.transform import FAITHFUL, Architecture, Tokenizer
 from odpiece.models.training.bands.gradient_graph import gradient_graph
 from odpiece.models.training.bands.graph import analysis_graph, synthesis_graph
 from odpiece.models.training.bands.quantized_prior import dequantized
-
-SCALES = "scales."
 
 
 def channel_scales(tokenizer):
@@ -49,10 +48,11 @@ def load_shipped(path):
     return tokenizer, prior
 
 
-def write_model(folder, name, architecture, tensors):
+def write_model(folder, name, architecture, tensors, integers=None):
     """Write `name`.safetensors and its graphs into `folder`, and make it the index's default.
 
-    `tensors` holds the network's float16 tensors and the integer tables of the coders. Gives the SHA-256 in hex.
+    `tensors` holds the network's float16 tensors and the integer tables of the coders; `integers` is as in
+    `write_graphs`. Gives the SHA-256 in hex.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,13 +61,19 @@ def write_model(folder, name, architecture, tensors):
     data = save(tensors, metadata={key: json.dumps(value) for key, value in facts.items()})
     digest = hashlib.sha256(data).hexdigest()
     (folder / f"{name}.safetensors").write_bytes(data)
-    for suffix, bands, looks in (("", USUAL_BANDS, architecture.looks), (FINE_SUFFIX, len(BANDS), (FAITHFUL,))):
-        graphs = {"analysis": analysis_graph(tensors, bands), "gradient": gradient_graph(tensors, bands)}
-        graphs |= {look: synthesis_graph(tensors, look, bands) for look in looks}
-        for part, graph in graphs.items():
-            (folder / f"{name}.{part}{suffix}.onnx").write_bytes(graph)
+    write_graphs(folder, name, architecture.looks, tensors, integers or {})
     index = folder / "index.json"
     known = json.loads(index.read_text()) if index.is_file() else {"models": {}}
     known["models"][name] = {"file": f"{name}.safetensors", "sha256": digest}
     index.write_text(json.dumps(known | {"default": name}, indent=2) + "\n")
     return digest
+
+
+def write_graphs(folder, name, looks, tensors, integers):
+    """Write the graphs of a model, and `name`.integers.json: which convolutions of its usual looks are in integers."""
+    for suffix, bands, given in (("", USUAL_BANDS, looks), (FINE_SUFFIX, len(BANDS), (FAITHFUL,))):
+        graphs = {"analysis": analysis_graph(tensors, bands), "gradient": gradient_graph(tensors, bands)}
+        graphs |= {look: synthesis_graph(tensors, look, bands, integers) for look in given}
+        for part, graph in graphs.items():
+            (folder / f"{name}.{part}{suffix}.onnx").write_bytes(graph)
+    (folder / f"{name}{INTEGERS}").write_text(json.dumps(integers, indent=2) + "\n")

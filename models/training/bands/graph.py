@@ -7,6 +7,7 @@ are external data, see models/training/onnx_graph.py. Pixels enter and leave as 
 import numpy as np
 from onnx import TensorProto, helper
 
+from odpiece.models.integers import BYTES, EXPAND, REDUCE, SCALES, STEPS, WEIGHT
 from odpiece.models.interface import BANDS, GRAIN_SIZES, Q_OCTAVES, USUAL_BANDS
 from odpiece.models.nets.bands.grain import UNIT
 from odpiece.models.nets.bands.transform import FAITHFUL, FINE, LOG_STEPS, MIDDLE, PASSED_ON, PATCH, SQUARES
@@ -14,11 +15,14 @@ from odpiece.models.training.onnx_graph import Graph
 
 
 class BandsGraph(Graph):
-    """Nodes of the band transform's networks, of so many `bands`."""
+    """Nodes of the band transform's networks, of so many `bands`.
 
-    def __init__(self, weights, bands):
+    `integers` is what nets/bands/integers.py tells of the convolutions of 8-bit integers, if there are any.
+    """
+
+    def __init__(self, weights, bands, integers=None):
         super().__init__(weights)
-        self.bands = bands
+        self.bands, self.integers = bands, integers or {}
 
     @property
     def fine(self):
@@ -43,8 +47,43 @@ class BandsGraph(Graph):
         return x
 
     def branch(self, x, name, octaves=None):
+        if f"{name}.expand" in self.integers:
+            return self.integer_branch(x, name, octaves)
         h, rest = self.hidden(x, name, octaves)
         return self.conv(self.add("Sub", self.silu(h), self.silu(rest)), f"{name}.reduce")
+
+    def integer_branch(self, x, name, octaves):
+        """`branch` with convolutions of integers, between channels over their spread."""
+        rest = self.add("MatMul", octaves, self.weight(f"{name}.condition"))
+        rest = self.add("Add", rest, self.weight(f"{name}.expand.bias"))
+        rest = self.add("Reshape", rest, self.constant(np.array([1, -1, 1, 1])))
+        spread = self.weights[f"{SCALES}{name}"]
+        h = self.add("Add", self.integer_conv(x, f"{name}.{EXPAND}", before=spread), rest)
+        x = self.add("Sub", self.silu(h), self.silu(rest))
+        return self.integer_conv(x, f"{name}.{REDUCE}", after=spread)
+
+    def integer_conv(self, x, name, before=1, after=1):
+        """The 3x3 convolution `name` without bias, as nets/bands/integers.py tells.
+
+        Inputs are divided by `before` and outputs multiplied by `after`, numbers or one a channel.
+
+        onnxruntime makes one of integers of it where it optimizes the graph. Elsewhere it is computed in floats.
+        """
+        (step, zero), (step_after, zero_after) = (self.integers[name][key] for key in ("input", "output"))
+        x = self.add("QuantizeLinear", self.edges(x), *self.grid(step * before, zero), axis=1)
+        x = self.add("DequantizeLinear", x, *self.grid(step, zero))
+        x = self.add("Conv", x, self.integer_weights(name), kernel_shape=[3, 3])
+        x = self.add("QuantizeLinear", x, *self.grid(step_after, zero_after))
+        return self.add("DequantizeLinear", x, *self.grid(step_after * after, zero_after), axis=1)
+
+    def integer_weights(self, name):
+        shape = self.weights[name + WEIGHT].shape
+        weight = self.external(name + BYTES, shape, TensorProto.INT8)
+        return self.add("DequantizeLinear", weight, self.external(name + STEPS, shape[:1]), axis=0)
+
+    def grid(self, scale, zero):
+        scale = np.asarray(scale, np.float32)
+        return self.constant(scale), self.constant(np.full(scale.shape, zero, np.uint8))
 
     def enlarged(self, x, times):
         """`x` interpolated to so many times its height and width."""
@@ -212,12 +251,13 @@ def as_bytes(g, x):
     return g.add("Cast", x, to=TensorProto.UINT8)
 
 
-def synthesis_graph(weights, look, bands=USUAL_BANDS):
+def synthesis_graph(weights, look, bands=USUAL_BANDS, integers=None):
     """Serialized graph: band0, band1, .. float32 and octaves float32 (1, 13) to pixels uint8 (H, W, 3), by one look.
 
-    The natural look also has the inputs noise4, noise2 and noise1, uint8 (1, 1, H / size, W / size).
+    The natural look also has the inputs noise4, noise2 and noise1, uint8 (1, 1, H / size, W / size). Convolutions that
+    `integers` names are in 8-bit integers, see nets/bands/integers.py.
     """
-    g = BandsGraph(weights, bands)
+    g = BandsGraph(weights, bands, integers)
     inputs = [*band_values(bands), octaves_value()]
     if g.fine:
         x = as_bytes(g, restored(g))
