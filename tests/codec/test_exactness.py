@@ -81,7 +81,7 @@ def test_rows_do_not_depend_on_how_the_sums_are_split(photo, monkeypatch):
 
 def test_a_planted_float_breaks_decoding(photo, monkeypatch):
     """The tests above can fail: noise of 1e-7 in the sums, with no floor after it, desynchronises the decoder."""
-    data = encode(photo, 1024)
+    data = encode(photo, 4096)
     expected = read(data).tokens.sha256
     exact, noise = prior_module.mix, np.random.default_rng(0)
 
