@@ -31,7 +31,7 @@ from odpiece.codec.bands.walk import walk
 from odpiece.codec.files import read
 from odpiece.codec.range_coder import Writer, level_table, to_table
 from odpiece.formats.container import CoderId, pack
-from odpiece.models.interface import BANDS
+from odpiece.models.interface import BANDS, USUAL_BANDS, is_fine, octave_weights
 
 QUALITIES = (1, 4, 16, 64, 256, 1024, 2048, 4096)
 FIRST_ROW = np.cumsum([0, *(band.latents for band in BANDS)])  # of each band in a table with a row a latent
@@ -74,12 +74,12 @@ def float_bits(tokens, q, prior):
         return np.nan
     import torch
 
-    from odpiece.models.interface import octave_weights
     from odpiece.models.training.bands.objective import kept_masks
 
-    bands = tuple(torch.tensor(z)[None].float() for z in tokens.bands)
+    seen = tokens.bands if is_fine(q) else tokens.bands[:USUAL_BANDS]
+    bands = tuple(torch.tensor(z)[None].float() for z in seen)
     with torch.no_grad():
-        masks = kept_masks(torch.tensor(tokens.lengths)[None], len(BANDS))
+        masks = kept_masks(torch.tensor(tokens.lengths)[None], len(bands))
         return sum(float(b.sum()) for b in prior.bits(bands, masks, torch.as_tensor(octave_weights([q]))))
 
 
