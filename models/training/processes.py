@@ -8,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from odpiece.models.threads import available_cores
+
 LONGEST_WAIT = timedelta(hours=12)  # the first process may have a whole data set to decode
 
 
@@ -34,7 +36,7 @@ class Processes:
         """How many processes make ready the pictures of this one: a GPU waits for nobody, a CPU has better to do."""
         if self.device.type == "cpu":
             return 0
-        return max(1, len(os.sched_getaffinity(0)) // self.count - 1)
+        return max(1, available_cores() // self.count - 1)
 
     def use_threads(self, count=0):
         """Compute on so many threads; 0: on one beside a GPU, so that the others serve the loaders, else on all."""
