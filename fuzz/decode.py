@@ -30,7 +30,7 @@ LARGEST = 1 << 15  # pixels: larger claims are slow, and tests/attacks/test_head
 
 
 def read(data):
-    """Read the bytes `data` whole, else in part, make the picture, and what `odpiece info` shows; open them in Pillow."""
+    """Read `data`, whole, else in part, make the picture and what `odpiece info` shows, and open it in Pillow."""
     try:
         header, _ = unpack_header(data)
         if header.width * header.height > LARGEST:
