@@ -53,4 +53,5 @@ if __name__ == "__main__":
     if Path(odpiece.__file__).is_relative_to(tests.parent):
         raise SystemExit(f"{odpiece.__file__} is not an installed odpiece")
     round_trip()
-    print(f"odpiece {odpiece.__version__}: round trip and {golden_files(tests / 'golden')} golden files")
+    count = sum(golden_files(path.parent) for path in (tests / "golden").rglob("tokens.json"))
+    print(f"odpiece {odpiece.__version__}: round trip and {count} golden files")

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from odpiece.models import library
-from odpiece.models.released import released_in
+from odpiece.models.released import PACKAGE, prior_hash, released_in
 
 ROOT = Path(__file__).resolve().parent.parent
 RELEASES = ROOT / "tests" / "golden" / "releases"
@@ -28,6 +28,13 @@ def test_a_release_has_its_model_in_the_index_and_golden_files():
     assert not IS_RELEASE or any(name.startswith(f"{VERSION}/") for name in HASHES)
     assert not IS_RELEASE or index["default"] in [model.name for model in released_in(index)]
     assert {name.split("/")[0] for name in HASHES} >= {model.since for model in released_in(index)}
+
+
+def test_released_models_in_the_package_never_change():
+    for released in released_in(library._index()):
+        if released.distribution == PACKAGE:
+            model = library.load_model(released.name)
+            assert (model.sha256, prior_hash(model)) == (released.sha256, released.prior)
 
 
 def test_the_version_stands_in_one_place():
