@@ -40,12 +40,14 @@ def image(mode):
 
 
 def file(form, mode, orientation):
-    """The bytes of a file, None where Pillow does not write the mode."""
+    """The bytes of a file, None where Pillow does not write the mode, or does not read what it wrote."""
     tags, out = Image.Exif(), io.BytesIO()
     tags[0x112] = orientation
     try:
         with warnings.catch_warnings(action="ignore"):
             image(mode).save(out, form, exif=tags)
+            if form not in UNREAD:
+                Image.open(out).load()
     except (OSError, ValueError, KeyError, NotImplementedError):
         return None
     return out.getvalue()

@@ -22,8 +22,9 @@ SMALL_MEMORY = 1 << 20  # bytes
 
 @st.composite
 def headers(draw):
-    width = draw(st.integers(1, 1024))
-    height = draw(st.integers(1, 1024))
+    """Of pictures of one segment."""
+    side = st.integers(1, 512)
+    width, height = draw(side), draw(side)
     q = draw(st.integers(1, 4096))
     header = Header(
         width,
