@@ -47,3 +47,7 @@ def test_the_version_stands_in_one_place():
 def test_the_changelog_has_this_version():
     headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] == "Unreleased" and (VERSION in headings or not IS_RELEASE)
+
+
+def test_the_package_for_browsers_has_the_version_of_a_release():
+    assert not IS_RELEASE or json.loads((ROOT / "web" / "package.json").read_text())["version"] == VERSION
