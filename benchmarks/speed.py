@@ -264,6 +264,8 @@ def macs_a_pixel(model, name):
     for node in graph.node:
         here = next((scale[name] for name in node.input if scale.get(name)), None)
         factor = next((a.i for a in node.attribute if a.name == "blocksize"), 1)
+        if node.op_type == "DequantizeLinear":  # of integer weights
+            shapes[node.output[0]] = shapes.get(node.input[0])
         if node.op_type == "Conv":
             here *= next((a.ints[0] for a in node.attribute if a.name == "strides"), 1)
             total += np.prod(shapes[node.input[1]]) / here**2

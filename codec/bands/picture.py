@@ -5,8 +5,8 @@ from functools import partial
 
 from odpiece.codec.arguments import check_flag, check_whole
 from odpiece.codec.bands.coders import coder_of
-from odpiece.codec.bands.quantization import draft, source, toll
-from odpiece.codec.bands.refinement import ROUNDS, Search, refine, refine_once
+from odpiece.codec.bands.quantization import source, toll
+from odpiece.codec.bands.refinement import ROUNDS, Search, refine
 from odpiece.codec.bands.segments import decode_segments, encode_segments, join_groups, join_tokens
 from odpiece.codec.bands.tokens import first_groups
 from odpiece.codec.bands.windows import analyze, synthesize
@@ -117,11 +117,9 @@ class BandsPicture(Analyzed):
         elif rounds:
             latents = tuple(z.copy() if z.flags.writeable else z for z in latents)
             self.model.transform.prepare_for(LOOKS[0], q, pieces)  # for the look at what the moves led to
-        search = partial(Search, self.model.transform, latents, q, self._coded, self._seen, self.scale)
-        if rounds == 1:
-            return refine_once(search(), draft(latents, q, table), code)
         foreseen = partial(toll, q=q, model=self.model, slope=slope) if self._id == CoderId.LEARNED else None
-        return refine(search(foreseen), q, slope, code, rounds)
+        search = Search(self.model.transform, latents, q, self._coded, self._seen, self.scale, foreseen)
+        return refine(search, q, slope, code, rounds)
 
 
 def _rounds(effort, q):

@@ -18,7 +18,7 @@ from odpiece.models.interface import BANDS, LAMBDA, LOOKS, PIECE, USUAL_BANDS, i
 
 ROUNDS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # by effort, 0..9
 TILE, MARGIN = 24, 2  # pieces: larger pictures go through the synthesis in overlapping squares, to bound memory
-PACE = 0.5  # part of the way to what the gradient asks for, were the synthesis orthonormal
+PACE, PACE_GROWTH, MOST_PACE = 0.09, 0.29, 0.5  # see `pace`
 OVERSHOT = 1.1  # times its least error so far: a piece above has gone too far. Cheaper tokens cost less error than that
 MOST_KEPT, LEAST_KEPT = 0.5, 0.02  # of a move that went too far
 
@@ -27,39 +27,26 @@ def refine(search, q, slope, code, rounds):
     """The cheapest of the files that `code` makes of the latents of `search`, a Search or alike, in so many rounds.
 
     `code(latents)` gives (the bytes of a file, its Tokens). Where the last round went too far there is one more, and
-    where means of the last picture are off, the file in which they are mended is taken, whatever it costs.
+    where means of the last picture are off, the file in which they are mended is taken, whatever it costs, but for
+    pictures that the search led astray as a whole, as it can those of exact patterns.
     """
     data, tokens = code(search.latents)
-    best, least = data, np.inf
+    best, least, nearest = data, np.inf, np.inf
     for number in range(rounds + 2 if rounds else 0):
         distance = search.measure(tokens, move=number < rounds)
+        nearest = min(nearest, distance)
         cost = distance / step_size(q) ** 2 + slope * LAMBDA * 8 * len(data)
         if cost < least:
             best, least = data, cost
         if number >= rounds:
             back = number == rounds and search.step_back()
-            if search.even_out():
+            if distance <= OVERSHOT * nearest and search.even_out():
                 return code(search.latents)[0]
             if not back:
                 break
         del tokens  # before others take as much memory
         data, tokens = code(search.latents)
     return best
-
-
-def refine_once(search, tokens, code):
-    """The file that `code` makes after one move, from the picture of the draft `tokens`: most of what there is to find.
-
-    Where the move went too far, or means are off, there is another file, after a step back; where it led the whole
-    picture astray, as it can where that has exact patterns, the file without it.
-    """
-    drafted = search.measure(tokens, move=True)
-    data, tokens = code(search.latents)
-    if search.measure(tokens) > OVERSHOT * drafted:
-        search.take_back()
-        return code(search.latents)[0]
-    back, evened = search.step_back(), search.even_out()
-    return code(search.latents)[0] if back or evened else data
 
 
 class Search:
@@ -76,7 +63,7 @@ class Search:
         self._used = [band for band in BANDS if band.first_token < q]
         pieces = latents[0].shape[1:]
         self._errors, self._descent = np.full(pieces, np.inf), np.zeros(pieces)  # of each piece before its last move
-        self._pace = np.full(pieces, PACE)
+        self._pace = np.full(pieces, pace(q))
         self._kept = np.ones(pieces)  # what is kept of the last move, below 1 where it went too far
         (self._means,) = (band for band in BANDS[:USUAL_BANDS] if band.block * scale == PIECE)  # whose blocks have them
         self._missing = np.zeros((3, *(n * self._means.side for n in pieces)), np.float32)
@@ -109,11 +96,6 @@ class Search:
         for band, z, before in zip(self._used, self.latents, self._before):
             z[:] = before + _grid(self._kept, band) * (z - before)
         return True
-
-    def take_back(self):
-        """Undo the only move that there was."""
-        for z, before in zip(self.latents, self._before):
-            z[:] = before
 
     def even_out(self):
         """Give blocks whose mean colour was off when it was noted what it lacks. Returns whether there are any.
@@ -179,6 +161,14 @@ class Search:
             before[:] = np.where(stay, before, here)
             here[:] = np.where(stay, back, here + step)
             descent -= np.where(kept < 1, 0.0, _by_piece(slope * step, band))
+
+
+def pace(q):
+    """How far latents go in a round: part of the way to what the gradient asks for, were the synthesis orthonormal.
+
+    Less at low qualities, whose latents are in the coarse bands, which many layers turn into pixels.
+    """
+    return min(MOST_PACE, PACE * q**PACE_GROWTH)
 
 
 def _by_piece(values, band):
