@@ -75,7 +75,7 @@ def _session(graph, tensors, device, quick):
 
     Tensors that the graph does not name are left out. The initializers do not copy the arrays, and the session does not
     hold them: keep both together. A `quick` session is made in less than half the time, of the graph as it is but for
-    convolutions of integers, and runs slower, in one thread: its results would depend on their number.
+    a look's convolutions of integers, and runs slower, in one thread: its results would depend on their number.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1 if quick else thread_limit() or 0  # 0: one a core; the same results bit by bit
@@ -86,7 +86,8 @@ def _session(graph, tensors, device, quick):
     arrays = converted(named, np.float32) | integers
     if quick:
         levels = ort.GraphOptimizationLevel
-        options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED if integers else levels.ORT_DISABLE_ALL
+        shown = integers and ".gradient" not in graph.name  # gradients need not be the same everywhere
+        options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED if shown else levels.ORT_DISABLE_ALL
     values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     options.add_external_initializers(list(values), list(values.values()))
     left_out = LEFT_OUT if quick else ()

@@ -72,7 +72,7 @@ def write_model(folder, name, architecture, tensors, integers=None):
 def write_graphs(folder, name, looks, tensors, integers):
     """Write the graphs of a model, and `name`.integers.json: which convolutions of its usual looks are in integers."""
     for suffix, bands, given in (("", USUAL_BANDS, looks), (FINE_SUFFIX, len(BANDS), (FAITHFUL,))):
-        graphs = {"analysis": analysis_graph(tensors, bands), "gradient": gradient_graph(tensors, bands)}
+        graphs = {"analysis": analysis_graph(tensors, bands), "gradient": gradient_graph(tensors, bands, integers)}
         graphs |= {look: synthesis_graph(tensors, look, bands, integers) for look in given}
         for part, graph in graphs.items():
             (folder / f"{name}.{part}{suffix}.onnx").write_bytes(graph)

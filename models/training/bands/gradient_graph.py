@@ -26,8 +26,8 @@ LAST = np.iinfo(np.int64).max  # as the end of a slice: up to the last
 class _Tape(BandsGraph):
     """A graph that remembers what the way back needs."""
 
-    def __init__(self, weights, bands):
-        super().__init__(weights, bands)
+    def __init__(self, weights, bands, integers):
+        super().__init__(weights, bands, integers)
         self.hiddens = {}  # of residual blocks, by name
 
     def hidden(self, x, name, octaves=None):
@@ -81,12 +81,12 @@ class _Tape(BandsGraph):
         return self.add("Slice", shape, self.constant(np.array([axis])), self.constant(np.array([axis + 1])))
 
 
-def gradient_graph(weights, bands=USUAL_BANDS):
+def gradient_graph(weights, bands=USUAL_BANDS, integers=None):
     """Serialized graph: band0, band1, .. float32, octaves float32 (1, 13), pixels uint8 (H, W, 3) and importance
     float32 (H, W) to the sum of importance * squared error of each piece, error float32 (H/64, W/64), and the gradients
     of all of it, gradient0, gradient1, .., like the bands. The error is that of whole grey levels, in [-1, 1].
     """
-    g = _Tape(weights, bands)
+    g = _Tape(weights, bands, integers)
     decoded = restored(g) if g.fine else g.shuffle(synthesis(g), PATCH)
     error = g.add("Sub", g.unit(as_bytes(g, decoded)), g.pixels())
     weighted = g.add("Mul", error, "importance")
