@@ -86,7 +86,7 @@ class Band:
 BANDS_FAMILY, ONE_D_PIECE = "bands", "one-d-piece"  # families of models: which tokens they make
 FACTS = "model"  # key of the JSON object in a weights file's metadata, where it is not of the bands
 
-LAMBDA = 0.15  # the classical slope -dD/dR of a uniform quantizer, in squared steps a bit: training and encoder use it
+LAMBDA = 0.15  # the classical slope -dD/dR of a uniform quantizer, in squared steps a bit: training uses it
 
 BANDS = (
     Band(block=64, latents=48, first_token=0, groups=(1, 1, 2, 4, 8), phases=3),

@@ -11,10 +11,10 @@ least D + lambda * R of all rounds is kept. At last blocks whose mean colour is 
 
 import numpy as np
 
-from odpiece.codec.bands.quantization import dequantize
+from odpiece.codec.bands.quantization import LAMBDA, dequantize
 from odpiece.codec.bands.shown import GREY, as_picture, missing_means, piece_errors, worth_mending
 from odpiece.codec.bands.windows import area, crop, crop_tokens, padded_pixels, windows
-from odpiece.models.interface import BANDS, LAMBDA, LOOKS, PIECE, USUAL_BANDS, is_fine, step_size
+from odpiece.models.interface import BANDS, LOOKS, PIECE, USUAL_BANDS, is_fine, step_size
 
 ROUNDS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # by effort, 0..9
 TILE, MARGIN = 24, 2  # pieces: larger pictures go through the synthesis in overlapping squares, to bound memory

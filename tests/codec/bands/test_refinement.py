@@ -7,7 +7,7 @@ import pytest
 
 from odpiece.codec import decode, encode
 from odpiece.codec.bands import picture, refinement
-from odpiece.codec.bands.quantization import dequantize, toll
+from odpiece.codec.bands.quantization import LAMBDA, dequantize, toll
 from odpiece.codec.bands.refinement import MARGIN, OVERSHOT, ROUNDS, Search, pace, refine
 from odpiece.codec.bands.tokens import Tokens
 from odpiece.codec.family import EFFORT
@@ -58,8 +58,8 @@ class Toy:
         return self.off
 
     def cost(self, coded, slope):
-        """The oracle: squared error in steps and 0.15 a bit."""
-        return self.measure(coded[1], False) / STEP**2 + 0.15 * slope * 8 * len(coded[0])
+        """The oracle: squared error in steps and LAMBDA a bit."""
+        return self.measure(coded[1], False) / STEP**2 + LAMBDA * slope * 8 * len(coded[0])
 
 
 def bands(seed, spread):
@@ -295,13 +295,13 @@ def detail(example):
 
 
 def own_cost(data, pixels, q, slope=1.0):
-    """D / step^2 + slope * 0.15 * R of a file of whole pieces, by the model's own measure of D."""
+    """D / step^2 + slope * LAMBDA * R of a file of whole pieces, by the model's own measure of D."""
     transform = load_model().transform
     everywhere = np.ones(pixels.shape[:2], dtype=np.float32)
     errors, _ = transform.error(dequantize(read(data).tokens, q), q, pixels, everywhere)
     _, _, segments = unpack(data)
     bits = 8 * sum(len(part.payload) for part in segments)
-    return errors.sum(dtype=np.float64) / step_size(q) ** 2 + slope * 0.15 * bits
+    return errors.sum(dtype=np.float64) / step_size(q) ** 2 + slope * LAMBDA * bits
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_more_effort_never_costs_more(q, slope, saved, detail):
     """Search finds much where tokens are worth their bits, and makes no file worse by more than a byte."""
     picture = analyzed(detail)
     costs = [own_cost(picture.encode(q, effort=effort, slope=slope), detail, q, slope) for effort in range(5)]
-    assert (np.diff(costs) <= 0.15 * 8 * slope).all(), costs
+    assert (np.diff(costs) <= LAMBDA * 8 * slope).all(), costs
     assert costs[4] <= (1 - saved) * costs[0], costs
 
 
@@ -321,7 +321,7 @@ def test_effort_pays_in_the_picture_that_is_decoded(detail):
     def cost(effort):
         data = encode(detail, 256, effort=effort)
         error = np.square(decode(data) / 127.5 - detail / 127.5).sum()
-        return error / step_size(256) ** 2 + 0.15 * 8 * len(data)
+        return error / step_size(256) ** 2 + LAMBDA * 8 * len(data)
 
     assert cost(5) < 0.99 * cost(0)
 

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odpiece.codec.bands.coders import buckets
-from odpiece.codec.bands.quantization import RateAware
+from odpiece.codec.bands.quantization import LAMBDA, RateAware
 from odpiece.codec.bands.tokens import LENGTHS, shorten
 from odpiece.codec.bands.walk import walk
 from odpiece.codec.range_coder import CutReader, Reader, Writer, level_table, to_table
 from odpiece.formats.errors import DamagedError
-from odpiece.models.interface import BANDS, LAMBDA, Q_OCTAVES, latent_steps, step_size
+from odpiece.models.interface import BANDS, Q_OCTAVES, latent_steps, step_size
 from odpiece.models.prior import shift_of_rows
 
 SHIFTS = range(8)
