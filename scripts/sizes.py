@@ -2,7 +2,7 @@
 
     python scripts/sizes.py colours [--dozen]  flat colours of 128 to 2048 pixels: how far the mean colour is off
     python scripts/sizes.py middles [--dozen]  the same tokens among 4x4 to 32x32 pieces: how the middle one changes
-    python scripts/sizes.py blocks FOLDER      photographs: 64x64 blocks whose mean is off by more than 12 levels
+    python scripts/sizes.py blocks FOLDER      photographs: PSNR, and blocks of 64x64 whose mean is off by over 12
     python scripts/sizes.py tiles FOLDER       photographs, not coded smaller, beside their tiles of 256x256 that know
                                                nothing of each other
 
@@ -26,6 +26,7 @@ from odpiece.codec.family import EFFORT
 from odpiece.codec.files import read, scaled
 from odpiece.codec.targets import psnr
 from odpiece.formats import container
+from odpiece.formats.scales import AUTO
 from odpiece.models.interface import LOOKS, PIECE
 from odpiece.models.library import load_model
 
@@ -98,33 +99,38 @@ def block_means(pixels):
 
 
 def coded(picture, q, effort):
-    """(bytes without the header, pixels decoded) of a Scaled."""
+    """(file, pixels decoded) of a Scaled."""
     scale = picture.best(q)
     part = picture.at(scale)
     data = part.encode(q * scale**2, effort=effort)
-    header = container.unpack(data)[0]
-    return len(data) - len(container.pack(header, b"")), part.decoded(data)
+    return data, part.decoded(data)
+
+
+def without_header(data):
+    """The bytes of a file but for its header."""
+    return len(data) - len(container.pack(container.unpack(data)[0], b""))
 
 
 def block_errors(options, pixels):
-    """{(effort, q): float (blocks,), how far each block's mean is off in its worst channel}."""
-    wanted, errors, picture = block_means(pixels), {}, scaled(pixels)
+    """{(effort, q): (bytes, bits a pixel, PSNR, float (blocks,), how far each mean is off in its worst channel)}."""
+    wanted, found, picture = block_means(pixels), {}, scaled(pixels, scale=options.scale)
     for effort, q in product(options.efforts, options.qualities):
-        got = block_means(coded(picture, q, effort)[1])
-        errors[effort, q] = np.abs(got - wanted).max(axis=2).ravel()
-    return errors
+        data, got = coded(picture, q, effort)
+        errors = np.abs(block_means(got) - wanted).max(axis=2).ravel()
+        found[effort, q] = len(data), 8 * len(data) / pixels[..., 0].size, psnr(pixels, got), errors
+    return found
 
 
 def blocks(options):
     names, found = measured(block_errors, options)
-    print(f"| effort | q | blocks off by more than {OFF:.0f} levels | worst block | in | worst picture | is |")
-    print("|---|---|---|---|---|---|---|")
+    print("| effort | q | bytes | bits a pixel | PSNR dB (worst) | off (worst picture) | worst block | in |")
+    print("|---|---|---|---|---|---|---|---|")
     for effort, q in found[0]:
-        errors = [errors[effort, q] for errors in found]
-        worst, shares = np.array([e.max() for e in errors]), np.array([(e > OFF).mean() for e in errors])
-        share = 100 * np.mean(np.concatenate(errors) > OFF)
-        cells = f"{share:.2f} %", f"{worst.max():.1f}", names[worst.argmax()]
-        print(f"| {effort} | {q} | {' | '.join(cells)} | {100 * shares.max():.1f} % | {names[shares.argmax()]} |")
+        sizes, rates, scores, errors = zip(*(row[effort, q] for row in found))
+        worst, shares = [e.max() for e in errors], [100 * (e > OFF).mean() for e in errors]
+        share = f"{100 * np.mean(np.concatenate(errors) > OFF):.2f} % ({max(shares):.1f} %)"
+        scored = f"{np.mean(sizes):,.0f} | {np.mean(rates):.4f} | {np.mean(scores):.2f} ({min(scores):.2f})"
+        print(f"| {effort} | {q} | {scored} | {share} | {max(worst):.1f} | {names[np.argmax(worst)]} |")
 
 
 def measured(measure, options):
@@ -146,12 +152,12 @@ def whole_and_tiles(options, pixels):
     parts = [scaled(np.ascontiguousarray(pixels[place]), scale=1) for place in places]
     rows = []
     for q in options.qualities:
-        size, got = coded(whole, q, options.effort)
-        sizes, tiles = zip(*(coded(part, q, options.effort) for part in parts))
+        data, got = coded(whole, q, options.effort)
+        files, tiles = zip(*(coded(part, q, options.effort) for part in parts))
         joined = np.empty_like(pixels)
         for place, tile in zip(places, tiles):
             joined[place] = tile
-        rows.append((psnr(pixels, got), size, psnr(pixels, joined), sum(sizes)))
+        rows.append((psnr(pixels, got), without_header(data), psnr(pixels, joined), sum(map(without_header, files))))
     return np.array(rows)
 
 
@@ -198,6 +204,7 @@ def main():
             command.add_argument("--dozen", action="store_true", help=f"{len(DOZEN)} colours instead of {len(GRID)}")
         if run is blocks:
             command.add_argument("-e", "--efforts", type=int, nargs="+", default=(EFFORT, 0), help=f"[{EFFORT} 0]")
+            command.add_argument("--scale", default=AUTO, help=f"1, 1/2, 1/4 or {AUTO} [{AUTO}]")
         else:
             command.add_argument("-e", "--effort", type=int, default=EFFORT, help=f"[{EFFORT}]")
     options = parser.parse_args()
