@@ -7,7 +7,7 @@ from odpiece.codec.bands.tokens import MAX_LATENT, trim
 from odpiece.codec.range_coder import bits
 from odpiece.models.interface import BANDS, bands_of, latent_steps, step_size
 
-LAMBDA = 0.11  # -dD/dR in squared steps a bit; networks are trained with 0.15, see docs/decisions/transform.md
+LAMBDA = 0.11  # -dD/dR in squared steps a bit; networks are trained with 0.15, see docs/decisions/speed.md
 PASSES = 2
 TOLERANCE = 1e-6  # far above what rounding changes of costs
 
