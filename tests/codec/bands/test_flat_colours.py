@@ -100,7 +100,7 @@ def ramp(start, end, height, width):
     return np.broadcast_to(row, (height, width, 3)).copy()
 
 
-@pytest.mark.parametrize("q, near", [(64, 10), (1024, 5)])
+@pytest.mark.parametrize("q, near", [(64, 8), (1024, 5)])
 @pytest.mark.parametrize(
     "start, end", [((40, 40, 40), (220, 220, 220)), ((20, 60, 160), (250, 200, 120)), ((200, 30, 40), (30, 170, 60))]
 )
