@@ -29,13 +29,9 @@ class IntegerConv(nn.Module):
 
     def __init__(self, conv, grids, weight, steps):
         super().__init__()
-        self.conv, self.grids = conv, grids
+        self.bias, self.grids = conv.bias, grids
         self.register_buffer("weight", torch.from_numpy(weight).float(), persistent=False)
         self.register_buffer("steps", torch.from_numpy(steps), persistent=False)
-
-    @property
-    def bias(self):
-        return self.conv.bias
 
     def forward(self, x):
         (step, zero), grid = self.grids["input"], self.grids["output"]
