@@ -1,5 +1,6 @@
 """Shared fixtures: a synthetic photo, random tokens, coders with toy tables. Only `toy_priors` loads torch."""
 
+import runpy
 import shutil
 from pathlib import Path
 
@@ -147,18 +148,11 @@ def toy_priors(toy_tables):
 def tiny_folder(tmp_path_factory):
     """A folder of models with one, "tiny": the One-D-Piece network of tests/reference, and its arrays."""
     pytest.importorskip("torch")
-    from odpiece.models.nets.one_d_piece.architecture import Architecture, expected_tensors
-    from odpiece.models.training.one_d_piece.published import write_one_d_piece
-    from odpiece.models.user_models import new_model
-
-    arch = Architecture(width=48, layers=2, heads=3, hidden=16, groups=4, proxy_width=32)
-    with np.load(ROOT / "tests" / "reference" / "onedpiece_tiny.npz", allow_pickle=False) as file:
-        tensors = {name: file[name] for name in expected_tensors(arch)}
+    add_network = runpy.run_path(str(ROOT / "fuzz" / "seeds.py"))["add_network"]
     folder = tmp_path_factory.mktemp("models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ODPIECE_MODELS", str(folder))
-        with new_model("tiny") as made:
-            write_one_d_piece(made, arch, tensors, trained_tokens=255)
+        add_network()
     return folder
 
 
