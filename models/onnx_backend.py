@@ -17,7 +17,7 @@ from odpiece.formats.errors import DeviceError  # noqa: E402
 from odpiece.models.backends import library_errors, making_network  # noqa: E402
 from odpiece.models.conversion import converted  # noqa: E402
 from odpiece.models.integers import BYTES, SCALES, WEIGHT, integer_weights  # noqa: E402
-from odpiece.models.interface import BANDS, FINE_SUFFIX, LOOKS, USUAL_BANDS, grains, is_fine, octave_weights
+from odpiece.models.interface import BANDS, FINE_SUFFIX, LOOKS, PIECE, USUAL_BANDS, grains, is_fine, octave_weights
 from odpiece.models.threads import thread_limit
 
 ERRORS, FATAL = 3, 4
@@ -29,6 +29,7 @@ PROVIDERS = {
     # not the default search, which times every algorithm for each new size of picture
     "cuda": [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"],
 }
+MANY_PIECES = 512  # of a picture: a session that made a larger one gives the memory back; it would keep twice as much
 FEW_PIECES = 36  # of a picture: computing them takes less time than optimizing a graph would save
 LEFT_OUT = "ConstantFolding", "ConstantSharing", "MatMulAddFusion", "QuickGeluFusion"  # where time is short
 CUDA_PACKAGE = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
@@ -170,7 +171,8 @@ class OnnxTransform(_Sessions):
     @library_errors
     def analyze(self, pixels, fine=False):
         part, count = ("analysis" + FINE_SUFFIX, len(BANDS)) if fine else ("analysis", USUAL_BANDS)
-        return tuple(b[0] for b in self._get(part).run(_names("band", count), {"pixels": pixels}))
+        session, pieces = self._get(part), pixels[::PIECE, ::PIECE, 0].size
+        return tuple(b[0] for b in session.run(_names("band", count), {"pixels": pixels}, self._options(pieces)))
 
     def prepare_for(self, part, q, pieces):
         self.prepare(_graph_of(part, is_fine(q)), quick=pieces <= FEW_PIECES)
@@ -181,14 +183,23 @@ class OnnxTransform(_Sessions):
         session = self._session_of(look, latents)
         if len(session.get_inputs()) > len(feed):
             feed |= {f"noise{n}": values for n, values in grains(latents[0].shape[1:], place).items()}
-        return session.run(["pixels"], feed)[0]
+        return session.run(["pixels"], feed, self._options(latents[0][0].size))[0]
 
     @library_errors
     def error(self, latents, q, pixels, importance):
         feed = _feed(latents, q) | {"pixels": pixels, "importance": importance}
         names = ["error", *_names("gradient", len(latents))]
-        error, *found = self._session_of("gradient", latents).run(names, feed)
+        options = self._options(latents[0][0].size)
+        error, *found = self._session_of("gradient", latents).run(names, feed, options)
         return error, tuple(g[0] for g in found)
+
+    def _options(self, pieces):
+        """How to run a session on a picture of so many pieces: memory of more than MANY_PIECES is given back."""
+        if self.device != "cpu" or pieces <= MANY_PIECES:
+            return None
+        options = ort.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        return options
 
     def _session_of(self, part, latents):
         """The session of the graph `part` for these latents."""

@@ -7,7 +7,7 @@ from odpiece.codec.arguments import check_flag, check_whole
 from odpiece.codec.bands.coders import coder_of
 from odpiece.codec.bands.quantization import source, toll
 from odpiece.codec.bands.refinement import ROUNDS, Search, refine
-from odpiece.codec.bands.segments import decode_segments, encode_segments, join_groups, join_tokens
+from odpiece.codec.bands.segments import decode_segments, encode_segments, join_groups
 from odpiece.codec.bands.tokens import first_groups
 from odpiece.codec.bands.windows import analyze, synthesize
 from odpiece.codec.family import EFFORT, Analyzed, Contents, pack
@@ -40,8 +40,7 @@ class BandsContents(Contents):
     def of_parts(cls, header, chunks, stored, model, partial=False):
         if model.family != BANDS_FAMILY:
             raise DamagedError(f"the header is damaged: model {model.name} makes tiles, and it announces none")
-        parts = decode_segments(stored, coder_of(header.coder, model), header, partial)
-        tokens = join_tokens([part.tokens for part in parts], header)
+        tokens, parts = decode_segments(stored, coder_of(header.coder, model), header, partial)
         groups = join_groups([part.groups for part in parts])
         if not groups and len(parts) > 1 and all(part.whole for part in stored):
             raise DamagedError("the file is cut or damaged: nothing of it can be decoded")

@@ -1,6 +1,6 @@
 """Segments: rectangles of pieces that are coded independently, in threads, so that memory stays bounded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from odpiece.codec.bands.tokens import Tokens, zero_tokens
 from odpiece.codec.bands.walk import walk
@@ -71,7 +71,7 @@ def encode_segments(source_of, coder, header):
 
 
 def decode_segments(stored, coder, header, partial=False):
-    """The Decoded segments of StoredSegments.
+    """(Tokens, Decoded segments) of the StoredSegments of a picture.
 
     Raises DamagedError at the first segment that is cut or damaged. With `partial`, decodes what is certain of
     those that were cut, as the only one may be, and nothing of those of several that are damaged.
@@ -89,7 +89,18 @@ def decode_segments(stored, coder, header, partial=False):
                 return _missing(segment)
         return Decoded(*_walk(CutReader(part.payload), coder, header, segment), whole=False)
 
-    return map_in_threads(decode_one, split(header))
+    segments = split(header)
+    if len(segments) == 1:
+        (only,) = map_in_threads(decode_one, segments)
+        return only.tokens, [only]
+    whole = zero_tokens(header.rows, header.columns)
+
+    def put_one(segment):
+        decoded = decode_one(segment)
+        _put(decoded.tokens, segment, whole)
+        return replace(decoded, tokens=segment.crop_tokens(whole))
+
+    return whole, map_in_threads(put_one, segments)
 
 
 def _walk(channel, coder, header, segment, source=None):
@@ -125,16 +136,6 @@ def _message(segment, count, error):
     if count == 1:
         return str(error)
     return f"segment {segment.number} of {count} is damaged: --allow-partial decodes the others"
-
-
-def join_tokens(parts, header):
-    """Tokens of a picture from those of its segments in raster order."""
-    if len(parts) == 1:
-        return parts[0]
-    whole = zero_tokens(header.rows, header.columns)
-    for segment, part in zip(split(header), parts):
-        _put(part, segment, whole)
-    return whole
 
 
 def _put(tokens, segment, whole):

@@ -7,7 +7,8 @@ import pytest
 
 from odpiece.codec import threads
 from odpiece.codec.bands.coders import RawCoder, coder_of
-from odpiece.codec.bands.segments import decode_segments, encode_segments, join_tokens, split
+from odpiece.codec.bands.segments import decode_segments, encode_segments, split
+from odpiece.codec.bands.tokens import zero_tokens
 from odpiece.codec.bands.walk import walk
 from odpiece.codec.files import decode, encode, read, read_partial, truncate
 from odpiece.codec.range_coder import Reader
@@ -35,12 +36,13 @@ def data(large):
 def tokens_of_one_thread(data):
     """The SHA-256 of the tokens of `data`, its segments decoded one after the other."""
     header, _, segments = unpack(data)
-    coder = coder_of(header.coder, load_model())
-    parts = []
+    coder, whole = coder_of(header.coder, load_model()), zero_tokens(header.rows, header.columns)
     for segment, stored in zip(split(header), segments):
-        shape = segment.bottom - segment.top, segment.right - segment.left
-        parts.append(walk(Reader(stored.payload), coder, header.q, *shape)[0])
-    return join_tokens(parts, header).sha256
+        shape, place = (segment.bottom - segment.top, segment.right - segment.left), segment.crop_tokens(whole)
+        tokens, _ = walk(Reader(stored.payload), coder, header.q, *shape)
+        for to, values in zip((place.lengths, *place.bands), (tokens.lengths, *tokens.bands)):
+            to[:] = values
+    return whole.sha256
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +75,8 @@ def test_tokens_return(random_tokens):
     tokens = random_tokens(header.rows, header.columns, 300)
     stored, joined = encode_segments(lambda segment: segment.crop_tokens(tokens), RawCoder(), header)
     assert len(stored) == 4 and joined.sha256 == tokens.sha256
-    decoded = decode_segments(stored, RawCoder(), header)
-    assert join_tokens([part.tokens for part in decoded], header).sha256 == tokens.sha256
+    decoded, parts = decode_segments(stored, RawCoder(), header)
+    assert decoded.sha256 == tokens.sha256 and all(part.whole for part in parts)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
