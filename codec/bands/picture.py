@@ -7,9 +7,9 @@ from odpiece.codec.arguments import check_flag, check_whole
 from odpiece.codec.bands.coders import coder_of
 from odpiece.codec.bands.quantization import source, toll
 from odpiece.codec.bands.refinement import ROUNDS, Search, refine
-from odpiece.codec.bands.segments import decode_segments, encode_segments, join_groups
+from odpiece.codec.bands.segments import decode_segments, encode_segments, encode_strips, join_groups, split, strips
 from odpiece.codec.bands.tokens import first_groups
-from odpiece.codec.bands.windows import analyze, synthesize
+from odpiece.codec.bands.windows import MARGIN, WHOLE, analyze, synthesize
 from odpiece.codec.family import EFFORT, Analyzed, Contents, pack
 from odpiece.formats.container import CoderId
 from odpiece.formats.errors import DamagedError, OptionError
@@ -19,6 +19,7 @@ from odpiece.models.interface import (
     BANDS_FAMILY,
     LATENTS_PER_TOKEN,
     LOOKS,
+    PIECE,
     TOKENS,
     USUAL_BANDS,
     USUAL_QUALITY,
@@ -26,6 +27,7 @@ from odpiece.models.interface import (
 )
 
 COARSE, *ENDS = (*(band.first_token for band in BANDS[USUAL_BANDS - 1 :]), TOKENS)  # qualities that bands end at
+STRIP = 32  # rows of pieces whose latents are in memory at once, of a large picture that is coded once
 FEW = 1 << 26  # numbers in a picture up to which the latents of all bands are kept, whatever its first quality is
 RAW_BITS = 6  # a latent, under an alphabet of 64
 
@@ -98,16 +100,15 @@ class BandsPicture(Analyzed):
     def encode(self, q, *, effort=EFFORT, slope=1.0, last=False):
         rounds = _rounds(check_whole(effort, "effort", 0, len(ROUNDS) - 1), q)
         header = self._header(q, self._id, self.model.fingerprint)
-        table = self.model.static_tables["latents"]
+        pieces = header.rows * header.columns
+        if last and not rounds and pieces > WHOLE:
+            segments, tokens = encode_strips(self._strips(header, slope), self._coder, header)
+            return pack(header, tokens, segments, self._chunks)
 
         def code(latents):
-            def source_of(segment):
-                return source(segment.crop(latents), q, self._coder, table, slope, self._fixed)
-
-            segments, tokens = encode_segments(source_of, self._coder, header)
+            segments, tokens = encode_segments(self._source_of(latents, q, slope), self._coder, header)
             return pack(header, tokens, segments, self._chunks), tokens
 
-        pieces = header.rows * header.columns
         if rounds:
             self.model.transform.prepare_for("gradient", q, pieces)
         latents = self._latents_at(q)
@@ -119,6 +120,19 @@ class BandsPicture(Analyzed):
         foreseen = partial(toll, q=q, model=self.model, slope=slope) if self._id == CoderId.LEARNED else None
         search = Search(self.model.transform, latents, q, self._coded, self._seen, self.scale, foreseen)
         return refine(search, q, slope, code, rounds)
+
+    def _strips(self, header, slope):
+        """The parts of a large picture for `encode_strips`, whose latents are found some rows at a time."""
+        for strip in strips(split(header), STRIP):
+            first, end = max(0, strip[0].top - MARGIN), strip[-1].bottom + MARGIN
+            latents = analyze(self.model.transform, self._coded[first * PIECE : end * PIECE], header.q)
+            yield strip, self._source_of(latents, header.q, slope, first)
+            del latents  # before the next are found
+
+    def _source_of(self, latents, q, slope, first=0):
+        """What gives the source of a Segment from latents of the picture, or of its rows of pieces from `first` on."""
+        table = self.model.static_tables["latents"]
+        return lambda segment: source(segment.crop(latents, first), q, self._coder, table, slope, self._fixed)
 
 
 def _rounds(effort, q):

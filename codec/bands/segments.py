@@ -1,6 +1,7 @@
 """Segments: rectangles of pieces that are coded independently, in threads, so that memory stays bounded."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from odpiece.codec.bands.tokens import Tokens, zero_tokens
 from odpiece.codec.bands.walk import walk
@@ -22,11 +23,14 @@ class Segment:
     left: int
     right: int
 
-    def crop(self, grids):
-        """Views of one array (n, rows * side, columns * side) a band, cut to this segment."""
+    def crop(self, grids, first=0):
+        """Views of one array (n, rows * side, columns * side) a band, cut to this segment.
+
+        The arrays begin with the row of pieces `first` of the picture.
+        """
+        top, bottom = self.top - first, self.bottom - first
         return tuple(
-            z[:, self.top * b.side : self.bottom * b.side, self.left * b.side : self.right * b.side]
-            for z, b in zip(grids, BANDS)
+            z[:, top * b.side : bottom * b.side, self.left * b.side : self.right * b.side] for z, b in zip(grids, BANDS)
         )
 
     def crop_tokens(self, tokens):
@@ -56,18 +60,38 @@ def _borders(count, side):
     return [i * count // parts for i in range(parts + 1)]
 
 
+def strips(segments, rows):
+    """Lists of Segments of a picture from above: whole rows of them, one or of at most `rows` of pieces together."""
+    found = []
+    for segment in segments:
+        if not found or (segment.top > found[-1][-1].top and segment.bottom > found[-1][0].top + rows):
+            found.append([])
+        found[-1].append(segment)
+    return found
+
+
 def encode_segments(source_of, coder, header):
     """(StoredSegments, Tokens) of a picture; `source_of` gives the source of tokens of a Segment, see walk."""
+    return encode_strips([(split(header), source_of)], coder, header)
 
-    whole = zero_tokens(header.rows, header.columns)
 
-    def encode_one(segment):
+def encode_strips(parts, coder, header):
+    """As `encode_segments`, of pairs of some Segments and what gives their sources, in order.
+
+    Each pair is let go before the next is asked for.
+    """
+    stored, whole = [], zero_tokens(header.rows, header.columns)
+
+    def encode_one(source_of, segment):
         writer = Writer()
         tokens, _ = _walk(writer, coder, header, segment, source_of(segment))
         _put(tokens, segment, whole)
         return StoredSegment(writer.to_bytes(), segment_checksum(header, *tokens.buffers()))
 
-    return tuple(map_in_threads(encode_one, split(header))), whole
+    for segments, source_of in parts:
+        stored += map_in_threads(partial(encode_one, source_of), segments)
+        del source_of
+    return tuple(stored), whole
 
 
 def decode_segments(stored, coder, header, partial=False):
