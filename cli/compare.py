@@ -105,7 +105,7 @@ def compare(
         subjects = _required(map(find_subject, tasks or ()))
 
     codecs = {codec.name: codec for codec in (ours, *peers)}
-    measured = _measure(files, codecs.values(), metrics, jobs, console)
+    measured = _measure(files, codecs.values(), metrics, max(ours.qualities), jobs, console)
     rows, rates = report.rows(measured, metrics), report.bd_rates(measured, metrics)
     tables = [report.row_cells(rows, metrics, len(measured)), report.rate_cells(rates, metrics)]
     if subjects:
@@ -181,11 +181,11 @@ def _installed(choices, extra, console):
     return found
 
 
-def _measure(files, codecs, metrics, jobs, console):
+def _measure(files, codecs, metrics, highest, jobs, console):
     from odpiece.codec.comparison.tasks import Task, collect, run_tasks
 
     cache = _cache(console)
-    tasks = [Task(path, codec, metrics, cache) for path in files for codec in codecs]
+    tasks = [Task(path, codec, metrics, cache, highest) for path in files for codec in codecs]
     measured, messages = collect(_watched(run_tasks(tasks, jobs), len(tasks), "compare", console))
     for message in messages:
         console.warn(message)

@@ -19,10 +19,11 @@ from odpiece.codec.comparison.subjects import Finding
 from odpiece.formats.errors import OutputError
 from odpiece.formats.files import make_folder, write_bytes
 
-BPP_RANGE = (0.003, 0.2)  # bits a pixel, of the whole file
+BPP_RANGE = (0.003, 0.2)  # bits a pixel, of the whole file: those of odpiece's up to the quality USUAL
 BUDGETS = 8  # sizes in that range, evenly spaced by ratio
+USUAL, FURTHER = 1024, 1.5  # for each octave of quality above, so many sizes more
 NEAR = 1.5  # how much larger or smaller than a budget a file may be to stand for it
-BEYOND = 1.3  # files above the range by more than this are not measured
+BEYOND = 1.3  # how much larger than the largest size the files of a ladder may be, but for the last
 
 
 @dataclass
@@ -49,11 +50,11 @@ class Original:
         self.sha256 = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
         self._scorers, self._observers = {}, {}
 
-    @property
-    def budgets(self):
-        """BUDGETS sizes in bytes."""
+    def budgets(self, q=USUAL):
+        """BUDGETS sizes in bytes, and further ones where odpiece's files of quality `q` are usually larger."""
         low, high = (bpp * self.pixels.shape[0] * self.pixels.shape[1] / 8 for bpp in BPP_RANGE)
-        return [low * (high / low) ** (i / (BUDGETS - 1)) for i in range(BUDGETS)]
+        count = BUDGETS + math.ceil(FURTHER * math.log2(max(q, USUAL) / USUAL))
+        return [low * (high / low) ** (i / (BUDGETS - 1)) for i in range(count)]
 
     def score(self, metric, decoded):
         """The score of uint8 (H, W, 3) pixels by the metric of this name."""
@@ -115,14 +116,14 @@ def default_cache():
     return cache
 
 
-def measure(original, codec, metrics, cache=None):
+def measure(original, codec, metrics, cache=None, q=USUAL):
     """The Trials of an Original by a Codec, at all its qualities and scales, with the scores by `metrics` (names).
 
-    Raises MissingExtraError, OptionError.
+    A ladder goes up to the usual bytes of odpiece's quality `q`. Raises MissingExtraError, OptionError.
     """
-    record, files = Record(cache, original, codec), {}
-    trials = list(_encode_all(original, codec, record, files))
-    for trial, names in _missing_scores(trials, original.budgets if codec.ladder else None, metrics):
+    record, files, budgets = Record(cache, original, codec), {}, original.budgets(q)
+    trials = list(_encode_all(original, codec, record, files, budgets[-1]))
+    for trial, names in _missing_scores(trials, budgets if codec.ladder else None, metrics):
         data = files.get((trial.quality, trial.scale)) or codec.encode(original.pixels, trial.quality, trial.scale)
         decoded = codec.decode(data, original.pixels.shape)
         trial.scores |= {name: original.score(name, decoded) for name in names}
@@ -134,7 +135,7 @@ def measure(original, codec, metrics, cache=None):
 def files_up_to(original, codec, size, cache=None):
     """The Trials of an Original by a Codec, of which those of a ladder go on beyond the usual bytes, up to `size`."""
     record = Record(cache, original, codec)
-    trials = list(_encode_all(original, codec, record, {}, size))
+    trials = list(_encode_all(original, codec, record, {}, max(original.budgets()[-1], size)))
     record.save()
     return trials
 
@@ -174,9 +175,8 @@ def _missing_scores(trials, budgets, metrics):
             yield trial, names
 
 
-def _encode_all(original, codec, record, files, size=0):
-    """Each Trial; at every scale, a ladder ends with the first above the usual bytes and above `size`."""
-    most = max(BEYOND * original.budgets[-1], size)
+def _encode_all(original, codec, record, files, size):
+    """Each Trial; at every scale, a ladder ends with the first far above `size` bytes."""
     for scale in codec.scales_of(original.pixels):
         for quality in codec.qualities:
             trial = record.get(quality, scale)
@@ -184,7 +184,7 @@ def _encode_all(original, codec, record, files, size=0):
                 trial, files[quality, scale] = _encode_one(original, codec, quality, scale)
                 record.put(trial)
             yield trial
-            if codec.ladder and trial.size > most:
+            if codec.ladder and trial.size > BEYOND * size:
                 break
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from odpiece.codec.batch.processes import run_all
-from odpiece.codec.comparison.measure import Original, measure
+from odpiece.codec.comparison.measure import USUAL, Original, measure
 from odpiece.codec.comparison.peers import CODECS, Codec
 from odpiece.codec.comparison.report import REFERENCE, Measured
 from odpiece.formats.errors import ImageError, told
@@ -17,12 +17,13 @@ from odpiece.formats.images import read_image
 
 @dataclass(frozen=True)
 class Task:
-    """One picture file by one codec; `metrics` are names, `cache` is a folder or None."""
+    """One picture file by one codec; `metrics` are names, `cache` is a folder or None, `q` the highest of odpiece's."""
 
     path: Path
     codec: Codec
     metrics: tuple
     cache: Path | None
+    q: int = USUAL
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def run_task(task):
     """(the Task, its Outcome), whatever happens: one picture must not end the work on all others."""
     try:
         original, notes = open_original(task.path)
-        trials = tuple(measure(original, task.codec, task.metrics, task.cache))
+        trials = tuple(measure(original, task.codec, task.metrics, task.cache, task.q))
     except ImageError as error:
         return task, Outcome(error=str(error))
     except Exception as error:

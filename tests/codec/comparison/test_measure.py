@@ -83,11 +83,19 @@ def test_a_damaged_cache_is_measured_anew(webp, photo, tmp_path):
 def test_peers_stop_above_the_range(photo):
     jpeg = replace(find_peer("jpeg"), scales=(1, 2), qualities=(1, 10, 20, 40, 60, 90))
     original = Original(photo)
-    assert original.budgets[0] == pytest.approx(0.003 * 192 * 256 / 8)
-    assert original.budgets[-1] == pytest.approx(0.2 * 192 * 256 / 8)
+    budgets = original.budgets()
+    assert budgets[0] == pytest.approx(0.003 * 192 * 256 / 8)
+    assert budgets[-1] == pytest.approx(0.2 * 192 * 256 / 8)
     sizes = [t.size for t in measure(original, jpeg, ("psnr",)) if t.scale == 1]
     assert len(sizes) < 6
-    assert max(sizes[:-1], default=0) <= 1.3 * original.budgets[-1] < sizes[-1]
+    assert max(sizes[:-1], default=0) <= 1.3 * budgets[-1] < sizes[-1]
+
+
+def test_peers_go_on_where_higher_qualities_are_compared(photo):
+    jpeg, original = replace(find_peer("jpeg"), scales=(1,)), Original(photo)
+    assert original.budgets(4096)[:8] == original.budgets(64) == original.budgets()
+    most = [trials[-1].size for q in (64, 4096) if (trials := measure(original, jpeg, ("psnr",), q=q))]
+    assert most[1] > 1.3 * original.budgets(4096)[-1] > 1.2 * 192 * 256 / 8 > most[0]
 
 
 def test_scales_at_which_a_file_cannot_hold_the_picture_are_left_out(webp):
