@@ -1,7 +1,6 @@
 """Segments: rectangles of pieces that are coded independently, in threads, so that memory stays bounded."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 from odpiece.codec.bands.tokens import Tokens, zero_tokens
 from odpiece.codec.bands.walk import walk
@@ -81,17 +80,22 @@ def encode_strips(parts, coder, header):
     Each pair is let go before the next is asked for.
     """
     stored, whole = [], zero_tokens(header.rows, header.columns)
+    for segments, source_of in parts:
+        stored += _encode_strip(segments, source_of, coder, header, whole)
+        del source_of
+    return tuple(stored), whole
 
-    def encode_one(source_of, segment):
+
+def _encode_strip(segments, source_of, coder, header, whole):
+    """The StoredSegments of some Segments, whose Tokens are put into `whole`."""
+
+    def encode_one(segment):
         writer = Writer()
         tokens, _ = _walk(writer, coder, header, segment, source_of(segment))
         _put(tokens, segment, whole)
         return StoredSegment(writer.to_bytes(), segment_checksum(header, *tokens.buffers()))
 
-    for segments, source_of in parts:
-        stored += map_in_threads(partial(encode_one, source_of), segments)
-        del source_of
-    return tuple(stored), whole
+    return map_in_threads(encode_one, segments)
 
 
 def decode_segments(stored, coder, header, partial=False):
