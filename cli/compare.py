@@ -44,6 +44,9 @@ def _names(context, parameter, value):
     "--look", type=click.Choice(["faithful", "natural"]), default="faithful", show_default=True, help="odpiece's."
 )
 @click.option(
+    "--tune", type=click.Choice(["psnr", "ssim"]), default="psnr", show_default=True, help="odpiece's, as of encode."
+)
+@click.option(
     "--downscale",
     metavar="LIST",
     callback=_numbers,
@@ -69,7 +72,20 @@ def _names(context, parameter, value):
 @click.option("-j", "jobs", type=click.IntRange(1), metavar="N", help="Processes. [default: one for each core]")
 @output_options
 def compare(
-    paths, codecs, metrics, qualities, look, downscale, json_path, csv_path, html_folder, tasks, jobs, force, console
+    paths,
+    codecs,
+    metrics,
+    qualities,
+    look,
+    tune,
+    downscale,
+    json_path,
+    csv_path,
+    html_folder,
+    tasks,
+    jobs,
+    force,
+    console,
 ):
     """Compare odpiece with other codecs on pictures and folders of pictures.
 
@@ -93,7 +109,7 @@ def compare(
 
     peers = _required(map(find_peer, codecs)) if codecs else _installed(PEERS, COMPARE, console)
     peers = [replace(p, scales=downscale, least=0) if downscale and p.ladder else p for p in peers]
-    ours = odpiece(look)
+    ours = odpiece(look, tune)
     ours = replace(ours, qualities=qualities or ours.qualities)
     chosen = _required(map(find_metric, metrics)) if metrics else _installed(METRICS.values(), COMPARE, console)
     metrics = tuple(metric.name for metric in chosen)
@@ -109,7 +125,7 @@ def compare(
     rows, rates = report.rows(measured, metrics), report.bd_rates(measured, metrics)
     tables = [report.row_cells(rows, metrics, len(measured)), report.rate_cells(rates, metrics)]
     if subjects:
-        tables += _survival_tables(measured, codecs, subjects, rows, jobs, console)
+        tables += _survival_tables(measured, codecs, tune, subjects, rows, jobs, console)
     if json_path:
         description = f"pictures: {len(measured)}, at the bytes of odpiece -q {','.join(map(str, ours.qualities))}"
         write_bytes(json_path, report.bench(rows, metrics, description), force)
@@ -122,13 +138,13 @@ def compare(
     write_bytes(STANDARD, "\n\n".join("\n".join(report.aligned(cells)) for cells in tables).encode() + b"\n")
 
 
-def _survival_tables(measured, codecs, subjects, rows, jobs, console):
+def _survival_tables(measured, codecs, tune, subjects, rows, jobs, console):
     from odpiece.codec.comparison.peers import CODECS, odpiece
     from odpiece.codec.comparison.recognition import View, run_views, survival_cells, tally
     from odpiece.codec.comparison.report import REFERENCE
     from odpiece.models.interface import LOOKS
 
-    titled = {f"{REFERENCE} {look}": odpiece(look) for look in LOOKS}
+    titled = {f"{REFERENCE} {look}": odpiece(look, tune) for look in LOOKS}
     titled |= {CODECS[name].title: codecs[name] for name in measured[0].trials if name != REFERENCE}
     cache, names = _cache(console), tuple(subject.name for subject in subjects)
     views = [View(picture, titled, names, cache) for picture in measured]

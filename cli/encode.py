@@ -80,6 +80,13 @@ class Kept(click.ParamType):
     help="How long to search for better tokens, 0 (not at all) to 9; 1 does not search above -q 512.",
 )
 @click.option(
+    "--tune",
+    type=click.Choice(["psnr", "ssim"]),
+    default="psnr",
+    show_default=True,
+    help="What the encoder's choices are for; ssim lets texture hide errors: better for the eye, less PSNR.",
+)
+@click.option(
     "--scale",
     type=click.Choice(["1", "1/2", "1/4", "auto"]),
     default="auto",
@@ -128,6 +135,7 @@ class Kept(click.ParamType):
 def encode(
     inputs,
     output,
+    tune,
     scale,
     coder,
     fixed,
@@ -161,7 +169,7 @@ def encode(
     if len(targets) > 1:
         raise click.UsageError("give only one of -q, --size, --bpp, --psnr, --ssim and --lpips")
     target = next(iter(targets.items()), ("quality", DEFAULT_QUALITY))
-    options = {"scale": scale, "fixed": fixed, "keep": keep, "effort": effort, "max_pixels": max_pixels}
+    options = {"tune": tune, "scale": scale, "fixed": fixed, "keep": keep, "effort": effort, "max_pixels": max_pixels}
     options |= {"backend": backend, "device": device, "model_name": model, "overlap": overlap}
     options |= {"allow_truncated": allow_truncated, "keep_names": keep_names, "preserve": preserve}
     several = batch.is_wanted(inputs, output)

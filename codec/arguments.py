@@ -7,6 +7,7 @@ from odpiece.formats.errors import OptionError
 from odpiece.models.interface import LOOKS, TOKENS
 from odpiece.models.library import Model, load_model
 
+PSNR, SSIM = TUNES = "psnr", "ssim"  # what the encoder's choices are for
 LONGEST_SHOWN = 40  # characters of a wrong value
 
 
@@ -34,6 +35,13 @@ def check_look(look):
     if not (isinstance(look, str) and look in LOOKS):
         raise OptionError(f"look is {_shown(look)}, give one of {', '.join(LOOKS)}")
     return look
+
+
+def check_tune(tune):
+    """`tune`, one of TUNES. Raises OptionError."""
+    if not (isinstance(tune, str) and tune in TUNES):
+        raise OptionError(f"tune is {_shown(tune)}, give one of {', '.join(TUNES)}")
+    return tune
 
 
 def check_coder(coder):

@@ -41,7 +41,8 @@ def encode(pixels: AnyPicture, q: int = 64, *, effort: int = EFFORT, **options: 
     grey (H, W), or grey with alpha (H, W, 2); `q` the most tokens that each 64x64 pixels keep, 1..4096; `effort`
     0..9 how long to search for better tokens (codec/bands/refinement.py). Further options, also of `scaled`:
     `scale` 1, "1/2" or "1/4" codes a smaller picture, which is scaled up when it is decoded, "auto", the default, does
-    so where that is better for the bytes (codec/scaling.py), but not with `fixed`; `model` a Model (default: the
+    so where that is better for the bytes (codec/scaling.py), but not with `fixed`; `tune` "psnr" (default) or "ssim",
+    which lets texture hide errors, better for the eye (codec/bands/masking.py); `model` a Model (default: the
     installed one); `coder` a CoderId (default: the best that the model has); `fixed` keeps all q tokens even where
     fewer pay; `metadata` a dict of bytes to keep, with any of the keys "exif", "icc" (of which then the colours are)
     and "xmp"; `overlap` 0..128, for One-D-Piece models, cuts the picture into tiles that overlap by so many pixels,

@@ -23,7 +23,7 @@ EXTENSIONS = [".odp", ".odpi"]
 GREY_MODES = ("1", "L", "LA")
 NO_LIMIT = float("inf")  # of pixels: Image.open has one
 LOOK = "faithful"  # as the codec's, which is not imported before it is needed
-OPTIONS = ("q", "size", "effort", "scale", "icc_profile", "exif", "xmp")  # of im.save
+OPTIONS = ("q", "size", "effort", "scale", "tune", "icc_profile", "exif", "xmp")  # of im.save
 MODES = (*GREY_MODES, "RGB", "RGBA", "CMYK", "YCbCr", "P", "PA")  # what can be saved: modes of at most 8 bits
 
 
@@ -104,7 +104,7 @@ def _save(im, fp, filename):
     """Write `im` to the open file `fp`.
 
     Options: `q`, the most tokens that 64x64 pixels keep (default 64), or `size`, the most bytes; `effort` 0..9; `scale`
-    as of `encode`; `exif` and `xmp`, metadata to keep; `icc_profile`, that of the colours, which are converted to sRGB.
+    and `tune` as of `encode`; `exif` and `xmp`, metadata to keep; `icc_profile`, that of the colours, made sRGB.
     Raises OptionError, a ValueError, for other options and wrong values, and OSError for a mode that cannot be kept.
     """
     options = dict(im.encoderinfo)
@@ -117,7 +117,7 @@ def _save(im, fp, filename):
     metadata = {name: options.pop(name) for name in ("exif", "xmp") if options.get(name)}
     if isinstance(metadata.get("exif"), Image.Exif):
         metadata["exif"] = metadata["exif"].tobytes()
-    taken = {name: options[name] for name in ("q", "size", "effort", "scale") if name in options}
+    taken = {name: options[name] for name in ("q", "size", "effort", "scale", "tune") if name in options}
     fp.write(_encoder(taken)(_to_pixels(im), **taken, metadata=metadata))
 
 

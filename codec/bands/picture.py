@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 from functools import partial
 
-from odpiece.codec.arguments import check_flag, check_whole
+from odpiece.codec.arguments import PSNR, SSIM, check_flag, check_tune, check_whole
 from odpiece.codec.bands.coders import coder_of
+from odpiece.codec.bands.masking import by_band, masking
 from odpiece.codec.bands.quantization import source, toll
 from odpiece.codec.bands.refinement import ROUNDS, Search, refine
 from odpiece.codec.bands.segments import decode_segments, encode_segments, encode_strips, join_groups, split, strips
@@ -75,13 +76,14 @@ class BandsPicture(Analyzed):
     contents = BandsContents
     highest = TOKENS
 
-    def __init__(self, pixels, *, model, coder=None, fixed=False, metadata=None, overlap=None, scale=1):
+    def __init__(self, pixels, *, model, coder=None, fixed=False, metadata=None, overlap=None, scale=1, tune=PSNR):
         if overlap is not None:
             raise OptionError(f"model {model.name} has no tiles that could overlap: that is for One-D-Piece models")
         super().__init__(pixels, model, metadata, scale)
         self._id, self._fixed = CoderId.LEARNED if coder is None else coder, check_flag(fixed, "fixed")
         self._coder = coder_of(self._id, model)
         self._latents, self._most = (), 0
+        self._counts = masking(self._coded) if check_tune(tune) == SSIM else None
 
     def _latents_at(self, q):
         """Latents that hold all that quality `q` codes, found once for all qualities that have the same."""
@@ -118,7 +120,8 @@ class BandsPicture(Analyzed):
             latents = tuple(z.copy() if z.flags.writeable else z for z in latents)
             self.model.transform.prepare_for(LOOKS[0], q, pieces)  # for the look at what the moves led to
         foreseen = partial(toll, q=q, model=self.model, slope=slope) if self._id == CoderId.LEARNED else None
-        search = Search(self.model.transform, latents, q, self._coded, self._seen, self.scale, foreseen)
+        given = q, self._coded, self._seen, self.scale, foreseen, self._counts
+        search = Search(self.model.transform, latents, *given)
         return refine(search, q, slope, code, rounds)
 
     def _strips(self, header, slope):
@@ -132,7 +135,13 @@ class BandsPicture(Analyzed):
     def _source_of(self, latents, q, slope, first=0):
         """What gives the source of a Segment from latents of the picture, or of its rows of pieces from `first` on."""
         table = self.model.static_tables["latents"]
-        return lambda segment: source(segment.crop(latents, first), q, self._coder, table, slope, self._fixed)
+        counts = None if self._counts is None else by_band(self._counts)
+
+        def source_of(segment):
+            here = counts and segment.crop(counts)
+            return source(segment.crop(latents, first), q, self._coder, table, slope, self._fixed, here)
+
+        return source_of
 
 
 def _rounds(effort, q):

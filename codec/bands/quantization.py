@@ -12,27 +12,28 @@ PASSES = 2
 TOLERANCE = 1e-6  # far above what rounding changes of costs
 
 
-def source(latents, q, coder, table, slope=1.0, fixed=False):
+def source(latents, q, coder, table, slope=1.0, fixed=False, counts=None):
     """The RateAware source of float latents for `coder`; `table` is the static coder's, for the draft.
 
-    `slope` multiplies LAMBDA: above 1 for fewer bits than usual at this q, below for more. Pieces keep all q
-    tokens if `fixed`, or where shorter lengths never pay: under the learned coder.
+    `slope` multiplies LAMBDA: above 1 for fewer bits than usual at this q, below for more; `counts` are as of
+    RateAware. Pieces keep all q tokens if `fixed`, or where shorter lengths never pay: under the learned coder.
     """
     trims = coder.trims and not fixed
     lengths = draft(latents, q, table).lengths if trims else np.full(latents[0].shape[1:], q)
-    return RateAware(latents, q, lengths, coder, slope)
+    return RateAware(latents, q, lengths, coder, slope, counts)
 
 
 class RateAware:
     """A source (see codec/bands/walk.py) that rounds float latents as they are coded, with the coder's own bits.
 
     Each latent becomes the integer, of the nearest and its two neighbours, with the least squared error +
-    slope * LAMBDA * bits. `latents` are as Transform.analyze gives them, `lengths` int (rows, columns).
+    slope * LAMBDA * bits. `latents` are as Transform.analyze gives them, `lengths` int (rows, columns). Squared errors
+    count as often as `counts` say, one float array (1, h, w) a band (default: once).
     """
 
-    def __init__(self, latents, q, lengths, coder, slope=1.0):
+    def __init__(self, latents, q, lengths, coder, slope=1.0, counts=None):
         self.lengths = lengths
-        self._scaled, self._weights = _scale(latents, q), _error_weights(q)
+        self._scaled, self._weights, self._counts = _scale(latents, q), _error_weights(q), counts
         self._cost, self._shifts = slope * LAMBDA * (bits(coder.latents) + coder.shifts[:, None]), coder.shifts
         beside = np.roll(self._cost, 1, axis=1), np.roll(self._cost, -1, axis=1)  # beyond both ends is ESCAPE
         self._gains = np.maximum(self._cost - np.minimum(*beside), 0)  # what a step saves at most
@@ -40,7 +41,9 @@ class RateAware:
     def values(self, band, members, here, rows, centres):
         """int32 (n,): the latents `members` of a band where `here` is set, coded under `rows` and `centres`, (n,)."""
         scaled = self._scaled[band][members][here]
-        weights = np.broadcast_to(self._weights[band][members][:, None, None], here.shape)[here]
+        weights = self._weights[band][members][:, None, None]
+        weights = weights if self._counts is None else weights * self._counts[band]
+        weights = np.broadcast_to(weights, here.shape)[here]
         nearest = np.clip(np.rint(scaled), 1 - MAX_LATENT, MAX_LATENT - 1)
         error, nearest = np.subtract(scaled, nearest, dtype=np.float64), nearest.astype(np.int32)
         residuals = nearest - centres

@@ -11,6 +11,7 @@ least D + lambda * R of all rounds is kept. At last blocks whose mean colour is 
 
 import numpy as np
 
+from odpiece.codec.bands.masking import CELL
 from odpiece.codec.bands.quantization import LAMBDA, dequantize
 from odpiece.codec.bands.shown import GREY, as_picture, missing_means, piece_errors, worth_mending
 from odpiece.codec.bands.windows import area, crop, crop_tokens, padded_pixels, windows
@@ -52,14 +53,16 @@ def refine(search, q, slope, code, rounds):
 class Search:
     """Latents of a picture, moved in place towards those of the least squared error, by Transform.error.
 
-    `pixels` are uint8 (H, W, 3) or grey (H, W); those whose `alpha` (H, W) is 0 do not count. Large pictures are seen
-    in tiles; near their borders the synthesis sees MARGIN pieces of what lies beyond. Pixels at `scale`, one of SCALES,
-    are those of a smaller picture. `toll(tokens)` gives what latents cost those coded later, see quantization.toll.
+    `pixels` are uint8 (H, W, 3) or grey (H, W); those whose `alpha` (H, W) is 0 do not count, others as often as
+    `counts` says, as of masking.py (default: once). Large pictures are seen in tiles; near their borders the synthesis
+    sees MARGIN pieces of what lies beyond. Pixels at `scale`, one of SCALES, are those of a smaller picture.
+    `toll(tokens)` gives what latents cost those coded later, see quantization.toll.
     """
 
-    def __init__(self, transform, latents, q, pixels, alpha=None, scale=1, toll=None):
+    def __init__(self, transform, latents, q, pixels, alpha=None, scale=1, toll=None, counts=None):
         self.latents, self._before = latents, None
         self._transform, self._q, self._pixels, self._alpha, self._toll = transform, q, pixels, alpha, toll
+        self._counts = counts
         self._used = [band for band in BANDS if band.first_token < q]
         pieces = latents[0].shape[1:]
         self._errors, self._descent = np.full(pieces, np.inf), np.zeros(pieces)  # of each piece before its last move
@@ -110,7 +113,7 @@ class Search:
     def _windows(self, tokens):
         """Each Window of the picture, the Tokens in it, its pixels, and their importance."""
         for window in windows(*tokens.lengths.shape, TILE, MARGIN):
-            importance = _importance(self._pixels, self._alpha, window.outer)
+            importance = _importance(self._pixels, self._alpha, self._counts, window.outer)
             yield window, crop_tokens(tokens, window.outer), padded_pixels(self._pixels, window.outer), importance
 
     def _cheapened(self, tokens, decoded):
@@ -122,7 +125,7 @@ class Search:
     def _look(self, window, decoded, wanted, importance):
         """The errors, as of Transform.error, of the pieces of a Window, whose means are noted."""
         shown = self._transform.synthesize(decoded, self._q, LOOKS[0])
-        missing = missing_means(shown, wanted, importance, self._means.block)
+        missing = missing_means(shown, wanted, np.float32(importance > 0), self._means.block)
         crop(self._missing, self._means, window.inner)[:] = crop(missing, self._means, window.inside)
         return piece_errors(shown, wanted, importance)
 
@@ -182,9 +185,14 @@ def _grid(pieces, band):
     return pieces.repeat(band.side, 0).repeat(band.side, 1)
 
 
-def _importance(pixels, alpha, pieces):
-    """float32 (H, W) of a rectangle of pieces: 0 where nothing is seen, beyond the edges or behind alpha 0, else 1."""
+def _importance(pixels, alpha, counts, pieces):
+    """float32 (H, W) of a rectangle of pieces: 0 where nothing is seen, beyond the edges or behind alpha 0, else how
+    often errors count.
+    """
     height, width = pixels[area(pieces)].shape[:2]
     importance = np.zeros([(s.stop - s.start) * PIECE for s in pieces], dtype=np.float32)
     importance[:height, :width] = 1 if alpha is None else alpha[area(pieces)] > 0
+    if counts is not None:
+        part = counts[tuple(slice(s.start * PIECE // CELL, s.stop * PIECE // CELL) for s in pieces)]
+        importance *= part.repeat(CELL, 0).repeat(CELL, 1)
     return importance

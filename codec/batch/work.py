@@ -4,6 +4,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 
+from odpiece.codec.arguments import PSNR
 from odpiece.codec.channels import split_channels
 from odpiece.codec.files import encode, read, read_partial, truncate
 from odpiece.formats.container import MAX_PIXELS, CoderId, unpack_header
@@ -88,6 +89,7 @@ class Encoding:
     keep_names: bool = False
     preserve: bool = False
     scale: str = AUTO
+    tune: str = PSNR
     candidates_are = "pictures"
 
     @property
@@ -124,7 +126,7 @@ class Encoding:
     def encode(self, picture):
         """(bytes of the .odp file of a Picture, its Header). Raises OptionError, MissingExtraError."""
         options = {"coder": self.coder, "fixed": self.fixed, "effort": self.effort, "metadata": picture.metadata}
-        options |= {"model": self.model, "overlap": self.overlap, "scale": self.scale}
+        options |= {"model": self.model, "overlap": self.overlap, "scale": self.scale, "tune": self.tune}
         packed = _encode(picture.pixels, self.target, self.value, options)
         return packed, unpack_header(packed, max_pixels=self.max_pixels)[0]
 

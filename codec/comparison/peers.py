@@ -15,6 +15,7 @@ from importlib import metadata
 import numpy as np
 from PIL import Image, features
 
+from odpiece.codec.arguments import PSNR
 from odpiece.codec.comparison import thumbhash
 from odpiece.codec.comparison.extra import extra
 from odpiece.codec.files import decode, encode
@@ -161,8 +162,8 @@ def _unpack_blurhash(data, shape):
     return np.asarray(_blurhash().decode(data.decode(), *shape[1::-1]).convert("RGB"))
 
 
-def _pack_odpiece(pixels, quality):
-    return encode(_plain(pixels), quality)
+def _pack_odpiece(tune, pixels, quality):
+    return encode(_plain(pixels), quality, tune=tune)
 
 
 def _unpack_odpiece(look, data, shape):
@@ -171,18 +172,18 @@ def _unpack_odpiece(look, data, shape):
 
 
 @cache
-def _version_of_odpiece(look):
+def _version_of_odpiece(look, tune):
     """The model, and what the code of this state makes of it: a file and its picture."""
     probe = 128 + np.random.default_rng(0).normal(0, 8, (64, 64, 1)).cumsum(axis=1).repeat(3, axis=2)
-    data = encode(probe.clip(0, 255).astype(np.uint8), 64)
+    data = encode(probe.clip(0, 255).astype(np.uint8), 64, tune=tune)
     return f"{load_model().sha256} {hashlib.sha256(data + decode(data, look=look).tobytes()).hexdigest()[:16]}"
 
 
-def odpiece(look):
-    """Ourselves, decoded with one of LOOKS."""
+def odpiece(look, tune=PSNR):
+    """Ourselves, encoded for one of TUNES and decoded with one of LOOKS."""
     qualities = tuple(2**i for i in range(11))
-    version = partial(_version_of_odpiece, look)
-    return Codec("odpiece", "odpiece", qualities, _pack_odpiece, partial(_unpack_odpiece, look), version)
+    pack, unpack = partial(_pack_odpiece, tune), partial(_unpack_odpiece, look)
+    return Codec("odpiece", "odpiece", qualities, pack, unpack, partial(_version_of_odpiece, look, tune))
 
 
 ODPIECE = odpiece(LOOKS[0])

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from odpiece.codec.arguments import PSNR, check_tune
 from odpiece.codec.channels import to_colours
 from odpiece.codec.family import EFFORT, Analyzed, Contents, pack
 from odpiece.codec.one_d_piece.tiles import NO_TOKENS, cut, join
@@ -66,7 +67,9 @@ class TiledPicture(Analyzed):
 
     contents = TileContents
 
-    def __init__(self, pixels, *, model, coder=None, fixed=True, metadata=None, overlap=None, scale=1):
+    def __init__(self, pixels, *, model, coder=None, fixed=True, metadata=None, overlap=None, scale=1, tune=PSNR):
+        if check_tune(tune) != PSNR:
+            raise OptionError(f"model {model.name} has no choices to tune: leave out --tune")
         if scale != 1:
             raise OptionError(f"model {model.name} codes pictures at their own size or as one tile: give --scale 1")
         super().__init__(pixels, model, metadata)

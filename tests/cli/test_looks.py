@@ -50,6 +50,13 @@ def test_efforts_differ_and_the_default_is_that_of_the_library(folder, detail):
     assert files[0] != files[1]
 
 
+def test_tune(folder, detail):
+    main(["encode", "photo.png", "-q", "200", "--tune", "ssim", "-o", "out.odp"])
+    tuned = encode(detail, 200, tune="ssim")
+    assert (folder / "out.odp").read_bytes() == tuned != encode(detail, 200, tune="psnr") == encode(detail, 200)
+    assert usage_error("encode", "photo.png", "--tune", "vmaf")
+
+
 @pytest.mark.parametrize(
     "option, value, expected",
     [

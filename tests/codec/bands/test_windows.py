@@ -172,16 +172,17 @@ def test_a_kept_picture_finds_what_a_higher_quality_needs(effort, photo, small_w
         assert kept.encode(q, effort=effort) == encode(photo, q, effort=effort)
 
 
+@pytest.mark.parametrize("tune", ["psnr", "ssim"])
 @pytest.mark.parametrize("q, segments", [(64, 1), (1024, 1), (4096, 2)])
-def test_strips_of_a_picture_that_is_coded_once_are_those_of_the_whole(q, segments, tall, monkeypatch):
+def test_strips_of_a_picture_that_is_coded_once_are_those_of_the_whole(q, segments, tune, tall, monkeypatch):
     """14 pieces in a column, of which 8 and with what lies around 12 are analysed together."""
     wide = np.ascontiguousarray(tall.transpose(1, 0, 2))
     for pixels in (tall, wide):
-        whole = encode(pixels, q, effort=0)
+        whole = encode(pixels, q, effort=0, tune=tune)
         with monkeypatch.context() as patched:
             patched.setattr(picture, "WHOLE", 1)
             patched.setattr(picture, "STRIP", 8)
             assert read(whole).header.segments == segments
-            in_strips = read(encode(pixels, q, effort=0)).tokens
+            in_strips = read(encode(pixels, q, effort=0, tune=tune)).tokens
         changed = sum(int((a != b).sum()) for a, b in zip(read(whole).tokens.bands, in_strips.bands))
         assert changed <= 1e-4 * in_strips.count
