@@ -187,7 +187,7 @@ def odpiece(look, tune=PSNR):
 
 
 ODPIECE = odpiece(LOOKS[0])
-LOSSY = (0, 3, 6, 10, 14, 18, 23, 28, 34, 40, 48, 56, 64, 72, 80, 88)
+LOSSY = (0, 3, 6, 10, 14, 18, 23, 28, 34, 40, 48, 56, 64, 72, 80, 88, 94, 98)
 PEERS = (
     _pillow("jpeg", "JPEG", (1, *LOSSY[1:]), "libjpeg_turbo", 65500, optimize=True, progressive=True),
     _pillow("webp", "WebP", LOSSY, "webp", 16383, method=6),
