@@ -181,7 +181,7 @@ def _version_of_odpiece(look, tune):
 
 def odpiece(look, tune=PSNR):
     """Ourselves, encoded for one of TUNES and decoded with one of LOOKS."""
-    qualities = tuple(2**i for i in range(11))
+    qualities = tuple(2**i for i in range(13))
     pack, unpack = partial(_pack_odpiece, tune), partial(_unpack_odpiece, look)
     return Codec("odpiece", "odpiece", qualities, pack, unpack, partial(_version_of_odpiece, look, tune))
 

@@ -11,6 +11,7 @@ from odpiece.codec.comparison import peers
 from odpiece.codec.comparison.peers import CODECS, ODPIECE, PEERS, find_peer
 from odpiece.codec.targets import psnr
 from odpiece.formats.errors import MissingExtraError, OptionError
+from odpiece.models.interface import TOKENS
 from odpiece.models.library import load_model
 
 MAGIC = {"jpeg": b"\xff\xd8\xff", "webp": b"RIFF", "avif": b"\0\0\0", "jxl": b"\xff\x0a"}
@@ -43,6 +44,10 @@ def test_a_file_gives_the_picture_back(codec, photo):
 @every
 def test_encoding_twice_gives_the_same_bytes(codec, photo):
     assert codec.encode(photo, codec.qualities[0]) == codec.encode(photo, codec.qualities[0])
+
+
+def test_ours_goes_up_to_the_highest_quality():
+    assert ODPIECE.qualities[0] == 1 and ODPIECE.qualities[-1] == TOKENS
 
 
 @ladders
