@@ -84,6 +84,7 @@ class BandsPicture(Analyzed):
         self._coder = coder_of(self._id, model)
         self._latents, self._most = (), 0
         self._counts = masking(self._coded) if check_tune(tune) == SSIM else None
+        self._band_counts = None if self._counts is None else by_band(self._counts)
 
     def _latents_at(self, q):
         """Latents that hold all that quality `q` codes, found once for all qualities that have the same."""
@@ -120,8 +121,7 @@ class BandsPicture(Analyzed):
             latents = tuple(z.copy() if z.flags.writeable else z for z in latents)
             self.model.transform.prepare_for(LOOKS[0], q, pieces)  # for the look at what the moves led to
         foreseen = partial(toll, q=q, model=self.model, slope=slope) if self._id == CoderId.LEARNED else None
-        given = q, self._coded, self._seen, self.scale, foreseen, self._counts
-        search = Search(self.model.transform, latents, *given)
+        search = Search(self.model.transform, latents, q, self._coded, self._seen, self.scale, foreseen, self._counts)
         return refine(search, q, slope, code, rounds)
 
     def _strips(self, header, slope):
@@ -135,10 +135,9 @@ class BandsPicture(Analyzed):
     def _source_of(self, latents, q, slope, first=0):
         """What gives the source of a Segment from latents of the picture, or of its rows of pieces from `first` on."""
         table = self.model.static_tables["latents"]
-        counts = None if self._counts is None else by_band(self._counts)
 
         def source_of(segment):
-            here = counts and segment.crop(counts)
+            here = self._band_counts and segment.crop(self._band_counts)
             return source(segment.crop(latents, first), q, self._coder, table, slope, self._fixed, here)
 
         return source_of
