@@ -26,8 +26,8 @@ ort.set_default_logger_severity(ERRORS)
 CUDA = "CUDAExecutionProvider"
 PROVIDERS = {
     "cpu": ["CPUExecutionProvider"],
-    # not the default search, which times every algorithm for each new size of picture
-    "cuda": [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"],
+    # not the default search, which times every algorithm for each new size of picture; no TF32, as in torch_backend.py
+    "cuda": [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}), "CPUExecutionProvider"],
 }
 MANY_PIECES = 512  # of a picture: a session that made a larger one gives the memory back; it would keep twice as much
 FEW_PIECES = 36  # of a picture: computing them takes less time than optimizing a graph would save

@@ -1,11 +1,11 @@
 """The tokenizer on PyTorch, on the CPU or a CUDA device, from the weights file that onnxruntime reads, too.
 
-Everything is in float32, on CUDA with PyTorch's default for convolutions, TF32, in which the weights (stored as
-float16) are exact: why not half precision, see docs/decisions/speed.md.
+Everything is in float32, on CUDA, too, where PyTorch by itself would round to TF32: why, see docs/decisions/speed.md.
 """
 
 import os
 import warnings
+from functools import wraps
 from threading import Lock
 
 import numpy as np
@@ -24,6 +24,26 @@ PREFIXES = "analysis.", "synthesis.", "look.", "grain.", "exact.", "restoration.
 # The threads of the parent, which its pool would wait for, are not in a forked process
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+_TF32 = Lock()  # held while TF32 is off, which is a matter of the whole process
+
+
+def in_float32(method):
+    """A method of a class that has a `device`, on CUDA without TF32, by one thread at a time."""
+
+    @wraps(method)
+    def whole(self, *args, **kwargs):
+        if self.device == "cpu":
+            return method(self, *args, **kwargs)
+        with _TF32:
+            kept, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+            try:
+                return method(self, *args, **kwargs)
+            finally:
+                torch.backends.cudnn.allow_tf32 = kept
+
+    return whole
 
 
 def cuda_fault():
@@ -106,11 +126,13 @@ class TorchTransform:
         """Nothing: there is one network for all parts."""
 
     @library_errors
+    @in_float32
     @torch.no_grad()
     def analyze(self, pixels, fine=False):
         return tuple(z[0].cpu().numpy() for z in self._get().analyze(self._pixels(pixels), fine))
 
     @library_errors
+    @in_float32
     @torch.no_grad()
     def synthesize(self, latents, q, look, place=(0, 0)):
         noise = None
@@ -120,6 +142,7 @@ class TorchTransform:
         return _in_levels(x).to(torch.uint8)[0].permute(1, 2, 0).contiguous().cpu().numpy()
 
     @library_errors
+    @in_float32
     def error(self, latents, q, pixels, importance):
         rows, columns = latents[0].shape[1:]
         bands = [z.requires_grad_() for z in self._bands(latents)]
@@ -156,12 +179,14 @@ class TorchTileTokenizer:
         return torch.from_numpy(np.require(array, requirements="CW")).to(self.device)
 
     @library_errors
+    @in_float32
     @torch.no_grad()
     def encode(self, tiles):
         ids = self._get().encode(self._tensor(tiles).permute(0, 3, 1, 2).float() / 255)
         return ids.to(torch.int32).cpu().numpy()
 
     @library_errors
+    @in_float32
     @torch.no_grad()
     def decode(self, tokens):
         x = self._get().decode(self._tensor(tokens.astype(np.int64))).clamp(0, 1)

@@ -16,7 +16,7 @@ from odpiece.models.interface import BANDS, LOOKS, USUAL_BANDS, is_fine, step_si
 from odpiece.models.library import Model, find_model, load_model, open_model
 
 WEIGHTS = resources.files("odpiece.models") / "weights" / f"{load_model().name}.safetensors"
-TENSOR_FLOAT = 1e-3  # relative precision of CUDA's convolutions, which see 10 bits behind the point
+ON_CUDA = 1e-3  # relative precision of sums in another order; with TF32 errors differ by 0.02 to 0.08
 
 
 @pytest.fixture(scope="module")
@@ -214,9 +214,34 @@ def test_memory_that_is_missing_is_a_memory_error():
         onnx_backend.OnnxTransform(load, lambda part: None).analyze(None)
 
 
+def test_tf32_is_off_on_cuda_alone_and_for_a_while():
+    """Also after an error, and as before where the process has it off itself."""
+    flags = pytest.importorskip("torch").backends.cudnn
+    from odpiece.models.torch_backend import in_float32
+
+    class Transform:
+        def __init__(self, device):
+            self.device = device
+
+        @in_float32
+        def seen(self, fails=False):
+            return 1 / 0 if fails else flags.allow_tf32
+
+    before = flags.allow_tf32
+    try:
+        for given in (True, False):
+            flags.allow_tf32 = given
+            assert Transform("cuda").seen() is False and Transform("cpu").seen() is given
+            with pytest.raises(ZeroDivisionError):
+                Transform("cuda").seen(fails=True)
+            assert flags.allow_tf32 is given
+    finally:
+        flags.allow_tf32 = before
+
+
 @pytest.mark.cuda
 def test_cuda_analysis_is_that_of_the_cpu(cuda, onnx, pixels):
-    assert_latents_agree(cuda.transform.analyze(pixels), onnx.analyze(pixels), TENSOR_FLOAT)
+    assert_latents_agree(cuda.transform.analyze(pixels), onnx.analyze(pixels), ON_CUDA)
 
 
 @pytest.mark.cuda
@@ -228,11 +253,11 @@ def test_cuda_pixels_are_those_of_the_cpu(look, cuda, onnx, pixels):
 
 @pytest.mark.cuda
 def test_cuda_errors_and_gradients_are_those_of_the_cpu(cuda, onnx, pixels):
-    assert_errors_agree(cuda.transform, onnx, pixels, TENSOR_FLOAT)
+    assert_errors_agree(cuda.transform, onnx, pixels, ON_CUDA)
 
 
 @pytest.mark.cuda
 def test_cuda_files_decode_on_the_cpu(cuda, pixels):
     data = encode(pixels, 64, model=cuda)
     assert np.abs(decode(data).astype(int) - decode(data, model=cuda)).max() <= 1
-    assert abs(len(data) / len(encode(pixels, 64)) - 1) < 0.02
+    assert abs(len(data) - len(encode(pixels, 64))) <= 2  # bytes, of about 30
