@@ -12,12 +12,13 @@ tests/attacks/findings/, where a test looks at it ever after.
 import io
 import random
 import sys
+from dataclasses import replace
 
 import atheris
 
 with atheris.instrument_imports(include=["odpiece"]):
     from odpiece.codec.files import read_partial, truncate
-    from odpiece.formats.container import MAGIC, VERSION, unpack_header
+    from odpiece.formats.container import MAGIC, VERSION, pack, unpack, unpack_header
     from odpiece.formats.errors import OdpieceError
     from odpiece.formats.pillow_plugin import OdpImageFile
     from odpiece.models.library import packaged_models, user_models
@@ -30,7 +31,7 @@ LARGEST = 1 << 15  # pixels: larger claims are slow, and tests/attacks/test_head
 
 
 def read(data):
-    """Read `data`, whole, else in part, make the picture and what `odpiece info` shows, and open it in Pillow."""
+    """Read `data`, whole, else in part, make the picture and what `odpiece info` shows, and load it in Pillow."""
     try:
         header, _ = unpack_header(data)
         if header.width * header.height > LARGEST:
@@ -42,19 +43,37 @@ def read(data):
     except OdpieceError:
         pass
     try:
-        OdpImageFile(io.BytesIO(data))
+        OdpImageFile(io.BytesIO(data)).load()
     except (OSError, SyntaxError):  # SyntaxError is how a plugin of Pillow says that a file is not its own
         pass
 
 
 def mutate(data, max_size, seed):
-    """Mostly behind a true magic, version and model, without which nothing is read."""
-    data, rng = atheris.Mutate(data, max_size), random.Random(seed)
+    """Some files with chunks get another one; else mostly behind a true magic, version and model, without which nothing
+    is read.
+    """
+    rng = random.Random(seed)
+    if rng.random() < 0.3 and (changed := with_another_chunk(data, max_size, rng)):
+        return changed[:max_size]
+    data = atheris.Mutate(data, max_size)
     if rng.random() < 0.9:
         word = bytes([VERSION_BITS | (data[2] & 0x1F if len(data) > 2 else 0)]) + data[3:4].ljust(1, b"\0")
         model = data[4:8] if data[4:8] in MODELS else rng.choice(MODELS)
         data = MAGIC + word + model + data[8:]
     return data[:max_size]
+
+
+def with_another_chunk(data, max_size, rng):
+    """`data` with other bytes in one of its chunks, whose checksum is right again; None where there is no chunk."""
+    try:
+        header, chunks, segments = unpack(data, partial=True)
+    except OdpieceError:
+        return None
+    if not chunks:
+        return None
+    number = rng.randrange(len(chunks))
+    changed = replace(chunks[number], data=bytes(atheris.Mutate(chunks[number].data, max_size)))
+    return pack(header, segments, (*chunks[:number], changed, *chunks[number + 1 :]))
 
 
 if __name__ == "__main__":
