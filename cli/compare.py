@@ -127,13 +127,14 @@ def compare(
     if subjects:
         tables += _survival_tables(measured, codecs, tune, subjects, rows, jobs, console)
     if json_path:
-        description = f"pictures: {len(measured)}, at the bytes of odpiece -q {','.join(map(str, ours.qualities))}"
+        reference = f"odpiece -q {','.join(map(str, ours.qualities))} --tune {tune} --look {look}"
+        description = f"pictures: {len(measured)}, at the bytes of {reference}"
         write_bytes(json_path, report.bench(rows, metrics, description), force)
     if csv_path:
         write_bytes(csv_path, report.trial_csv(measured, metrics), force)
     if html_path:
         make_folder(html_folder)
-        write_bytes(html_path, page(measured, codecs, rows, rates, metrics, _pixels, look), force)
+        write_bytes(html_path, page(measured, codecs, rows, rates, metrics, _pixels, look, tune), force)
     # at last, since whoever reads it may go away
     write_bytes(STANDARD, "\n\n".join("\n".join(report.aligned(cells)) for cells in tables).encode() + b"\n")
 

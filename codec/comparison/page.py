@@ -29,16 +29,17 @@ def require_page():
             raise ImportError("plotly")
 
 
-def page(measured, codecs, found, rates, metrics, read, look):
+def page(measured, codecs, found, rates, metrics, read, look, tune):
     """The bytes of the page; `found` and `rates` as of report.rows and report.bd_rates.
 
     `codecs` are {name: Codec}, all that were measured; `read(name)` gives the uint8 (H, W, 3) pixels of a Measured's
-    picture, and `look` names the reference's. Raises MissingExtraError.
+    picture, `look` and `tune` are how the reference was decoded and encoded. Raises MissingExtraError.
     """
     with extra("--html"):
         from plotly.offline import get_plotlyjs
     data = {
         "look": look,
+        "tune": tune,
         "metrics": {m: METRICS[m].title for m in metrics},
         "curves": [_mean_curves(found, metrics, len(measured)), *(_curves(picture, metrics) for picture in measured)],
         "rates": {CODECS[peer].title: [rates[peer][m] for m in metrics] for peer in rates},

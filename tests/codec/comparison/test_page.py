@@ -42,7 +42,7 @@ def page_of(photo, codecs):
     trials = {name: measure(Original(photo), codec, metrics) for name, codec in codecs.items()}
     measured = [Measured(NAME, photo.size // 3, trials)]
     rows, rates = report.rows(measured, metrics), report.bd_rates(measured, metrics)
-    return page(measured, codecs, rows, rates, metrics, lambda name: photo, "natural")
+    return page(measured, codecs, rows, rates, metrics, lambda name: photo, "natural", "ssim")
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +95,9 @@ def test_the_page_knows_the_look(html):
     assert '"look":"natural"' in html.read_text() and 'id="look"' in html.read_text()
 
 
-def test_the_look_is_named(desktop):
-    assert "decoded with the natural look." in desktop.locator("p").first.inner_text()
+def test_how_files_were_encoded_and_decoded_is_named(desktop):
+    said = desktop.locator("p").first.inner_text()
+    assert "encoded with --tune ssim" in said and "decoded with the natural look." in said
 
 
 def test_curves_and_tables_are_drawn(desktop):
