@@ -64,9 +64,9 @@ def mutate(data, max_size, seed):
 
 
 def with_another_chunk(data, max_size, rng):
-    """`data` with other bytes in one of its chunks, whose checksum is right again; None where there is no chunk."""
+    """`data` with other bytes in one of its chunks, whose checksum is right again; None where it has none."""
     try:
-        header, chunks, segments = unpack(data, partial=True)
+        header, chunks, segments = unpack(data)
     except OdpieceError:
         return None
     if not chunks:
