@@ -82,6 +82,7 @@ def test_the_search_counts_errors_as_often(example):
 
 @pytest.mark.parametrize("effort", [0, 1])
 def test_at_the_same_bytes_ssim_is_higher_and_psnr_lower(effort, example):
+    pytest.importorskip("pytorch_msssim")
     score = find_metric("ms-ssim").scorer(example)
     plain, tuned = (decode(encode_to_size(example, 900, effort=effort, **options)) for options in ({}, TUNED))
     assert score(tuned) > score(plain) and psnr(tuned, example) < psnr(plain, example)
