@@ -48,8 +48,12 @@ def seconds(function):
 def rates(pixels, q, model):
     """Megapixels a second of `encode -e 0`, `encode`, and `decode` in each look."""
     data = encode(pixels, q, model=model)
-    runs = [lambda effort=e: encode(pixels, q, model=model, **effort) for e in ({"effort": 0}, {})]
-    runs += [lambda look=look: decode(data, model=model, look=look) for look in ("faithful", "natural")]
+    runs = (
+        lambda: encode(pixels, q, effort=0, model=model),
+        lambda: encode(pixels, q, model=model),
+        lambda: decode(data, model=model),
+        lambda: decode(data, model=model, look="natural"),
+    )
     return [pixels[..., 0].size / 1e6 / seconds(run) for run in runs]
 
 

@@ -12,13 +12,14 @@ tests/attacks/findings/, where a test looks at it ever after.
 import io
 import random
 import sys
-from dataclasses import replace
 
 import atheris
 
 with atheris.instrument_imports(include=["odpiece"]):
+    from mutate import with_another_chunk
+
     from odpiece.codec.files import read_partial, truncate
-    from odpiece.formats.container import MAGIC, VERSION, pack, unpack, unpack_header
+    from odpiece.formats.container import MAGIC, VERSION, unpack, unpack_header
     from odpiece.formats.errors import OdpieceError
     from odpiece.formats.pillow_plugin import OdpImageFile
     from odpiece.models.library import packaged_models, user_models
@@ -53,8 +54,8 @@ def mutate(data, max_size, seed):
     is read.
     """
     rng = random.Random(seed)
-    if rng.random() < 0.3 and (changed := with_another_chunk(data, max_size, rng)):
-        return changed[:max_size]
+    if rng.random() < 0.3 and (parts := unpacked(data)) and parts.chunks:
+        return with_another_chunk(rng, parts, lambda old: bytes(atheris.Mutate(old, max_size)))[:max_size]
     data = atheris.Mutate(data, max_size)
     if rng.random() < 0.9:
         word = bytes([VERSION_BITS | (data[2] & 0x1F if len(data) > 2 else 0)]) + data[3:4].ljust(1, b"\0")
@@ -63,17 +64,12 @@ def mutate(data, max_size, seed):
     return data[:max_size]
 
 
-def with_another_chunk(data, max_size, rng):
-    """`data` with other bytes in one of its chunks, whose checksum is right again; None where it has none."""
+def unpacked(data):
+    """The container.File in `data`, None where it is damaged."""
     try:
-        header, chunks, segments = unpack(data)
+        return unpack(data)
     except OdpieceError:
         return None
-    if not chunks:
-        return None
-    number = rng.randrange(len(chunks))
-    changed = replace(chunks[number], data=bytes(atheris.Mutate(chunks[number].data, max_size)))
-    return pack(header, segments, (*chunks[:number], changed, *chunks[number + 1 :]))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from odpiece.formats import alpha, chunks, container, rounds, scales, tiles, varints
@@ -34,9 +35,13 @@ def changed(rng):
     """A golden file changed in its bytes, or in the data of a chunk, whose checksum is then right."""
     if rng.random() < 0.8:
         return mutated(rng, rng.choice(SEEDS))
-    parts = container.unpack(rng.choice(WITH_CHUNKS))
+    return with_another_chunk(rng, container.unpack(rng.choice(WITH_CHUNKS)), partial(mutated, rng))
+
+
+def with_another_chunk(rng, parts, change):
+    """The bytes of `parts`, a container.File with chunks, after `change` of the data of one of them."""
     chosen = rng.choice(parts.chunks)
-    others = [replace(c, data=mutated(rng, c.data)) if c is chosen else c for c in parts.chunks]
+    others = [replace(c, data=change(c.data)) if c is chosen else c for c in parts.chunks]
     return container.pack(parts.header, parts.segments, others)
 
 
